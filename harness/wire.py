@@ -1,0 +1,188 @@
+"""The adapter protocol, version 1: how the harness speaks with a system under test, in any language.
+
+An adapter is a process that reads requests from its standard input and writes answers to its standard output, one
+JSON object a line (UTF-8, at most 16 MiB). Its standard error is kept as a log. End of input means: clean up, exit.
+
+    -> {"id": 7, "op": "write", "args": {"key": "k1", "value": 42}}
+    <- {"id": 7, "ok": {"version": 3}}                              done
+    <- {"id": 7, "fail": {"error": "conflict", "version": 5}}       certainly not done, now or later
+    <- {"id": 7, "info": {"error": "connection lost"}}              unknown: done, not done, or done later
+    <- {"event": "damage.detected", "data": {"handle": "state.json"}}   at any time, host role only
+
+Requests are answered in order, one at a time; an operation that is not offered is answered with `fail` or `info`.
+Unknown members are ignored on both sides, so the protocol can grow.
+
+The first request says which role the process plays and must be answered with the same protocol version:
+
+    hello    {"protocol": 1, "role": "host" | "client"} -> {"protocol": 1}
+
+Host (one process a run):
+
+    describe {}                                  -> {"name", "contracts": [..], "handles": {name: handle},
+                                                     "events": [..], "failpoints": [..]}
+    start    {"folder", "label", "options"}      -> {"connect": anything}   ready to serve; passed to clients as it is
+    layout   {"handle"}                          -> {"records": [[offset, length], ..]}          (optional)
+    stop     {}                                  -> {}                      what it made outside `folder` is gone
+
+`describe` is asked before `start` (names and types) and again before each fault (where things are *now*): a handle
+is {"type": "process", "pid": 123}, {"type": "file", "path": ".."} or {"type": "folder", "path": ".."}; "pid" and
+"path" are missing while there is none, as before `start`. `folder` is an empty folder of the run: whatever the
+system keeps goes below it. `label` is in the environment as BIGFIVE_LABEL too and must stay there for children: it
+is how the harness finds what is left over. Restarting a killed service is the target's own job.
+
+Client (one process each for the workload's clients and the prober):
+
+    open     {"connect", "client", "timeout_s"}  -> {}     must succeed even while the system is down: connect later,
+                                                           and again after each loss. No call may take longer than
+                                                           `timeout_s`: answer info instead
+    probe    {}                                  -> {}     a cheap real operation; ok only if the system serves
+    close    {}                                  -> {}
+    ...and the operations of the contract, see `CONTRACTS`.
+
+Failpoints: where the environment has BIGFIVE_FAILPOINTS=<unix socket path> and BIGFIVE_FAILPOINT_NAMES=a,b, a target
+that reaches a named place connects to the socket, writes {"failpoint": name, "pid": pid} and a newline, and waits
+for one line: "go" or "die" (kill yourself with SIGKILL). A closed connection means "go".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from harness.errors import ProtocolViolation
+
+PROTOCOL = 1
+MAX_LINE_BYTES = 16 * 1024 * 1024
+_SHOWN = 200  # characters of a bad line in an error message
+
+Outcome = Literal["ok", "fail", "info"]
+HandleType = Literal["process", "file", "folder"]
+Json = dict[str, Any]
+
+LABEL_VARIABLE = "BIGFIVE_LABEL"
+FAILPOINTS_VARIABLE = "BIGFIVE_FAILPOINTS"
+FAILPOINT_NAMES_VARIABLE = "BIGFIVE_FAILPOINT_NAMES"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a contract: the members of its arguments and of its `ok` answer."""
+
+    arguments: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    returns: tuple[str, ...] = ()
+
+
+CONTRACTS: Mapping[str, Mapping[str, Operation]] = {
+    # A map of keys to JSON values. A key's version counts its successful writes from 1; 0 is "never written".
+    # `write` with `expected_version` succeeds only on that version, else fails with {"error": "conflict",
+    # "version": current}. An answered write survives every crash.
+    "versioned_store": {
+        "read": Operation(("key",), returns=("value", "version")),
+        "write": Operation(("key", "value"), optional=("expected_version",), returns=("version",)),
+    },
+}
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the harness asks."""
+
+    id: int
+    op: str
+    args: Json = {}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back: `result` holds the members of `ok`, `fail` or `info`."""
+
+    id: int
+    outcome: Outcome
+    result: Json
+
+
+class Emitted(msgspec.Struct, frozen=True):
+    """An event that the target reported by itself."""
+
+    event: str
+    data: Json
+
+
+class _Line(msgspec.Struct):
+    """Everything a line from an adapter may hold."""
+
+    id: int | None = None
+    ok: Json | None = None
+    fail: Json | None = None
+    info: Json | None = None
+    event: str | None = None
+    data: Json = {}
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_request = msgspec.json.Decoder(Request).decode
+
+
+def encode_request(request: Request) -> bytes:
+    """One line for an adapter's standard input."""
+    return msgspec.json.encode(request) + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """Read what `encode_request` wrote (for adapters in Python). Raises `ProtocolViolation`."""
+    try:
+        return _decode_request(line)
+    except msgspec.MsgspecError as error:
+        raise ProtocolViolation(f"not a request: {error}: {_shorten(line)}") from error
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """One line for an adapter's standard output."""
+    return msgspec.json.encode({"id": answer.id, answer.outcome: answer.result}) + b"\n"
+
+
+def encode_event(event: Emitted) -> bytes:
+    """One event line for an adapter's standard output."""
+    return msgspec.json.encode(event) + b"\n"
+
+
+def decode_message(line: bytes) -> Answer | Emitted:
+    """Read one line of an adapter. Raises `ProtocolViolation` for anything that is neither answer nor event."""
+    try:
+        parsed = _decode_line(line)
+    except msgspec.MsgspecError as error:
+        raise ProtocolViolation(f"not a protocol line ({error}): {_shorten(line)}") from error
+    if parsed.event is not None:
+        return Emitted(parsed.event, parsed.data)
+    outcomes: list[tuple[Outcome, Json | None]] = [
+        ("ok", parsed.ok),
+        ("fail", parsed.fail),
+        ("info", parsed.info),
+    ]
+    given = [(outcome, result) for outcome, result in outcomes if result is not None]
+    if parsed.id is None or len(given) != 1:
+        raise ProtocolViolation(
+            f'an answer needs "id" and exactly one of "ok", "fail", "info" holding an object: {_shorten(line)}'
+        )
+    return Answer(parsed.id, given[0][0], given[0][1] or {})
+
+
+class Lines:
+    """Cut a byte stream into lines; a line over `MAX_LINE_BYTES` raises `ProtocolViolation`."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take what was read and return the lines it completed, without their newlines; blank ones are dropped."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if max(map(len, (*lines, self._rest))) > MAX_LINE_BYTES:
+            raise ProtocolViolation(f"a line of more than {MAX_LINE_BYTES >> 20} MiB")
+        return [line for line in lines if line.strip()]
+
+
+def _shorten(line: bytes) -> str:
+    text = line.decode(errors="backslashreplace").rstrip()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(line)} bytes)"
