@@ -1,0 +1,1 @@
+"""Checks: one file each, named after its kind. See `harness.checks._base` for the contract."""
