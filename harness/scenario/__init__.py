@@ -1,0 +1,1 @@
+"""Scenario files: model, loading with located errors, JSON Schema."""
