@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.record import Described, FaultInjected, FaultInjecting, FaultUndone, Probed, Record, TargetEvent
 
 DETECTED = "damage.detected"
-_BYTES = ("file", "record", "disk")  # groups of faults that damage bytes
+_BYTES = ("file", "record")  # groups of faults that damage bytes
 
 
 @dataclass(frozen=True)
