@@ -1,0 +1,1 @@
+"""The reference implementation that the scenarios break. Nothing here imports `harness`."""
