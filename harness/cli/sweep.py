@@ -1,0 +1,24 @@
+"""`bigfive sweep`: the last line of defence of "nothing broken stays broken"."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli import PASSED
+from harness.cli._options import summary_of
+from harness.undo import sweep
+
+
+@click.command("sweep", short_help=summary_of("sweep"))
+def command() -> int:
+    """Undo what killed runs have left behind, their guardians included.
+
+    Runs that are still going on are left alone. Every `bigfive run` does this first; the exit status is 3 if something
+    could not be undone, and the message says how to do it by hand.
+    """
+    undone = sweep()
+    for what in undone:
+        click.echo(f"undone: {what}")
+    if not undone:
+        click.echo("nothing was left")
+    return PASSED
