@@ -1,0 +1,122 @@
+"""The state store beside the disk, the hash and the parser that it cannot do without."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from _measure import Row, interleaved, seconds
+
+from targets.state.recovery import recover
+from targets.state.settings import Settings
+from targets.state.store import StateStore
+from targets.state.vault import Vault
+
+WRITES = 1500
+FRAME = 8 + 1 + 64 + 1  # bytes before a record's body
+RARELY = Settings(snapshot_every=10**9, checkpoint_every=10**9, scrub_every_s=10**6)
+VALUE = {"agent": 7, "status": "running", "note": "x" * 120}
+
+
+def durable_appends(folder: Path) -> Row:
+    """One writer of the store, beside a bare loop of append and fdatasync with frames of the same size."""
+    frame = b"x" * 330
+
+    def store() -> float:
+        path = Path(tempfile.mkdtemp(dir=folder))
+        kept = StateStore(path, RARELY)
+        took = seconds(lambda: [kept.write(f"k{n % 100}", VALUE) for n in range(WRITES)])
+        kept.close()
+        return WRITES / took
+
+    def bare() -> float:
+        file = os.open(folder / "bare", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+        def loop() -> None:
+            for _ in range(WRITES):
+                os.write(file, frame)
+                os.fdatasync(file)
+
+        took = seconds(loop)
+        os.close(file)
+        return WRITES / took
+
+    ours, theirs, ratio = interleaved(store, bare, 7)
+    return Row("durable writes, one writer", ours, "append + fdatasync", theirs, "/s", ratio, 0.8, at_least=True)
+
+
+def group_commit(folder: Path) -> Row:
+    """Ten writers that share syncs, beside one."""
+
+    def writers(count: int) -> float:
+        kept = StateStore(Path(tempfile.mkdtemp(dir=folder)), RARELY)
+
+        def work(name: int) -> None:
+            for n in range(WRITES // count):
+                kept.write(f"{name}:{n % 100}", VALUE)
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in range(count)]
+
+        def run() -> None:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        took = seconds(run)
+        kept.close()
+        return WRITES / took
+
+    ours, theirs, ratio = interleaved(lambda: writers(10), lambda: writers(1), 7)
+    return Row("durable writes, ten writers", ours, "one writer", theirs, "/s", ratio, 2.0, at_least=True)
+
+
+def restore(folder: Path) -> Row:
+    """Recovery of about 100 MB of state, beside reading, hashing and parsing the same bytes."""
+    path = folder / "large"
+    kept = StateStore(path, RARELY)
+    for n in range(300):
+        kept.write(f"k{n}", ["word " * 12] * 5_000)
+    kept.rotate()
+    kept.close()
+    names = [name for name in os.listdir(path) if (path / name).stat().st_size > 1_000_000]
+
+    def bare() -> float:
+        gc.collect()
+        gc.disable()
+        began = time.perf_counter()
+        for name in names:
+            data = (path / name).read_bytes()
+            hashlib.sha256(data).hexdigest()
+            framed = name.startswith("journal")
+            for line in data.splitlines() if framed else [data]:
+                msgspec.json.decode(line[FRAME:] if framed else line)
+        took = time.perf_counter() - began
+        gc.enable()
+        return took
+
+    def ours() -> float:
+        gc.collect()
+        return seconds(lambda: recover(Vault(path).read()))
+
+    mine, theirs, ratio = interleaved(ours, bare, 5)
+    return Row("restore of 100 MB of state", mine, "read + SHA-256 + parse", theirs, "s", ratio, 1.5)
+
+
+def rows() -> Iterator[Row]:
+    """Measure everything of this file."""
+    folder = Path(tempfile.mkdtemp(prefix="bigfive-bench-"))
+    try:
+        yield durable_appends(folder)
+        yield group_commit(folder)
+        yield restore(folder)
+    finally:
+        shutil.rmtree(folder)
