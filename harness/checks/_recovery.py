@@ -1,9 +1,9 @@
 """When a target noticed a fault, and when it was well again: shared by every check of recovery.
 
 A recovery counts from the injection of an instantaneous fault and from the undo of one that lasted. It ends at the
-first of `good_probes` good probes in a row that began after the damage was *noticed*, and after the last restore
-that was under way is over. Noticed means a failed probe, or the target's own `damage.detected`; bytes that nobody
-has read again were never recovered from, however good the probes look.
+first of `good_probes` good probes in a row that began after the damage was *noticed*, with no restore under way.
+Noticed means a failed probe, or the target's own `damage.detected`; bytes that nobody has read again were never
+recovered from, however good the probes look.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from harness.record import Described, FaultInjected, FaultInjecting, FaultUndone, Probed, Record, TargetEvent
 
 DETECTED = "damage.detected"
+_NEVER = 1 << 62
 _BYTES = ("file", "record")  # groups of faults that damage bytes
 
 
@@ -23,6 +24,7 @@ class Recovery:
 
     fault: int
     kind: str
+    injected: int
     began: int
     noticed: int | None
     restarted: int | None
@@ -35,14 +37,14 @@ class Recovery:
         return None if self.recovered is None else (self.recovered - self.began) / 1e6
 
     def stages(self) -> dict[str, float]:
-        """Milliseconds from the fault to each stage that was seen: detect, restart, restore, first success."""
+        """Milliseconds to each stage that was seen: detection from the injection, all else from the fault's end."""
         moments = {
-            "detect_ms": self.noticed,
-            "restart_ms": self.restarted,
-            "restore_ms": self.restored,
-            "first_success_ms": self.recovered,
+            "detect_ms": (self.injected, self.noticed),
+            "restart_ms": (self.began, self.restarted),
+            "restore_ms": (self.began, self.restored),
+            "first_success_ms": (self.began, self.recovered),
         }
-        return {name: (moment - self.began) / 1e6 for name, moment in moments.items() if moment is not None}
+        return {name: (end - start) / 1e6 for name, (start, end) in moments.items() if end is not None}
 
 
 def recoveries(record: Record, good_probes: int) -> list[Recovery]:
@@ -60,16 +62,16 @@ def _starts(record: Record) -> Iterator[tuple[FaultInjecting, int]]:
 
 def _recovery(record: Record, fault: FaultInjecting, began: int, good_probes: int) -> Recovery:
     noticed = _noticed(record, fault)
-    restored = _first(record.reported("restore.end"), began)
-    calm = max(began, noticed or began, _last_restore_end(record, began))
+    recovered = _well_again(record, max(began, noticed), good_probes) if noticed else None
     return Recovery(
         fault=fault.fault,
         kind=fault.kind,
+        injected=fault.t,
         began=began,
         noticed=noticed,
-        restarted=_first(record.reported("service.started"), began),
-        restored=restored,
-        recovered=_well_again(record.probes, calm, good_probes) if noticed else None,
+        restarted=_first(record.reported("service.started"), began, recovered or _NEVER),
+        restored=_first(record.reported("restore.end"), began, recovered or _NEVER),
+        recovered=recovered,
     )
 
 
@@ -88,26 +90,34 @@ def _noticed(record: Record, fault: FaultInjecting) -> int | None:
     return min(seen, default=None)
 
 
-def _well_again(probes: Sequence[Probed], since: int, good_probes: int) -> int | None:
-    streak: list[Probed] = []
-    for probe in probes:
-        if probe.t < since:
-            continue
-        streak = [*streak, probe] if probe.good else []
-        if len(streak) == good_probes:
-            return streak[0].end
+def _well_again(record: Record, since: int, good_probes: int) -> int | None:
+    """End of the first of the good probes that no restore disturbs."""
+    restores = _restores(record)
+    while streak := _streak(record.probes, since, good_probes):
+        first, last = streak[0], streak[-1]
+        disturbing = [end for begin, end in restores if begin <= last.end and end > first.t]
+        if not disturbing:
+            return first.end
+        since = max(disturbing)
     return None
 
 
-def _last_restore_end(record: Record, since: int) -> int:
-    """End of the last restore since the fault; a restore without an end never ended."""
-    begun = [event.t for event in record.reported("restore.begin") if event.t >= since]
-    ended = [event.t for event in record.reported("restore.end") if event.t >= since]
-    if not begun:
-        return 0
-    never = 1 << 62
-    return ended[-1] if ended and ended[-1] >= begun[-1] else never
+def _streak(probes: Sequence[Probed], since: int, length: int) -> list[Probed]:
+    """Return the first `length` good probes in a row that were sent after `since`; none where there are none."""
+    streak: list[Probed] = []
+    for probe in probes:
+        streak = [*streak, probe] if probe.good and probe.t >= since else []
+        if len(streak) == length:
+            return streak
+    return []
 
 
-def _first(events: Sequence[TargetEvent], since: int) -> int | None:
-    return next((event.t for event in events if event.t >= since), None)
+def _restores(record: Record) -> list[tuple[int, int]]:
+    """Return when each restore began and ended; one that was killed ends where the next begins, the last one never."""
+    ended = [event.t for event in record.reported("restore.end")]
+    begun = [event.t for event in record.reported("restore.begin")]
+    return [(begin, min((t for t in [*ended, *begun] if t > begin), default=_NEVER)) for begin in begun]
+
+
+def _first(events: Sequence[TargetEvent], since: int, until: int) -> int | None:
+    return next((event.t for event in events if since <= event.t <= until), None)

@@ -13,7 +13,6 @@ from harness.record import (
     Folder,
     Invoked,
     PhaseBegan,
-    Probed,
     Record,
     Returned,
     RunBegan,
@@ -29,7 +28,10 @@ from harness.result import Result
 from support.records import MS, damage, probes, told
 from support.suites import fault, judged, result, suite
 
-HOSTILE = """<script>alert(1)</script> & "quoted" 'single' `tick` | pipe\n::error::x @someone https://evil.example ]]> {{ 7*7 }}"""
+HOSTILE = (
+    """<script>alert(1)</script> & "quoted" 'single' `tick` | pipe"""
+    "\n::error::x @someone https://evil.example ]]> {{ 7*7 }}"
+)
 NUMBERS = {"recovery_ms": 301.0, "budget_ms": 5000.0, "never_recovered": 0, "detect_ms": 21.0}
 
 
@@ -50,7 +52,7 @@ def written_run(path: Path, record: Record) -> None:
 
 
 def kill_at_second_one(extra: Iterable[AnyEvent] = ()) -> Record:
-    """A kill at 1 s; ten writes at each tenth of a second, the one at 1 s of unknown outcome; probes bad from 1 to 1.3 s."""
+    """A kill at 1 s; an operation each tenth of a second, at 1 s of unknown outcome; bad probes from 1 to 1.3 s."""
     history: list[Invoked | Returned] = []
     for n in range(30):
         at = n * 100 * MS
@@ -118,6 +120,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.text += " " if tag == "small" else ""
         if tag not in VOID:
             self._open.append(tag)
         given = dict(attrs)
@@ -135,6 +138,7 @@ class Outline(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         assert self._open, f"</{tag}> closes nothing"
         assert self._open.pop() == tag, f"</{tag}> closes something else"
+        self.text += " " if tag in {"td", "th", "small", "dt", "dd", "li", "p"} else ""
 
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] not in {"style", "script"}:

@@ -71,7 +71,9 @@ class Trial:
         until(lambda: not self.left(), f"nothing left, but: {self.left()}", PATIENCE_S)
 
 
-def toy_scenario(faults: Sequence[str], *, until_: str = "faults_done", expect: str = "no_orphans", more: str = "") -> str:
+def toy_scenario(
+    faults: Sequence[str], *, until_: str = "faults_done", expect: str = "no_orphans", more: str = ""
+) -> str:
     """A scenario around the toy adapter; `faults` are flow mappings."""
     lines = "".join(f"\n  - {fault}" for fault in faults)
     return f"""scenario: toy

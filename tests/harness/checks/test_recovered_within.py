@@ -64,9 +64,24 @@ def test_a_restore_under_way_is_no_recovery_however_good_the_probes_look() -> No
     assert verdict.numbers["restore_ms"] == pytest.approx(500)
 
 
+def test_a_later_restore_is_not_charged_to_an_earlier_fault() -> None:
+    faults = [*damage(1000), *damage(3000, fault=1)]
+    restores = [
+        told(t, f"restore.{what}") for t, what in ((1100, "begin"), (1200, "end"), (3100, "begin"), (3200, "end"))
+    ]
+    verdict = judge([*faults, *restores], [(1000, 1200), (3000, 3300)])
+    assert verdict.numbers["recovery_ms"] == pytest.approx(301)
+
+
+def test_a_restore_that_was_killed_ends_where_the_next_begins() -> None:
+    restores = [told(1100, "restore.begin"), told(1400, "restore.begin"), told(1500, "restore.end")]
+    assert judge([*damage(1000), *restores], [(1000, 1450)]).numbers["recovery_ms"] == pytest.approx(501)
+
+
 def test_a_held_fault_counts_from_its_end_and_is_noticed_while_it_lasts() -> None:
     verdict = judge(held(1000, 2000), [(1000, 2100)])
     assert verdict.status == "PASS"
+    assert verdict.numbers["detect_ms"] == pytest.approx(1)
     assert verdict.numbers["recovery_ms"] == pytest.approx(101)
 
 

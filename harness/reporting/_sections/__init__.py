@@ -1,0 +1,1 @@
+"""The sections of a page: one builder a module, `build(material) -> Section | None`."""
