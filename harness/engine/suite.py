@@ -19,6 +19,8 @@ from harness.clock import SystemClock, seconds
 from harness.engine.matching import matcher
 from harness.engine.naming import claim, file_name, new_suite
 from harness.engine.pool import Pool, Run
+from harness.engine.rejudging import recorded_variant
+from harness.engine.sharding import Shard
 from harness.errors import ScenarioError
 from harness.record import Folder, TrialSpec
 from harness.reporting._base import Suite, Trial, read, write_all
@@ -71,6 +73,10 @@ class Candidate:
     def id(self) -> str:
         """The name with the attempt, as in `Result.id`."""
         return f"{self.name}#{self.attempt}" if self.attempt else self.name
+
+    def within(self, shard: Shard) -> bool:
+        """Return whether this trial is in that part of every suite."""
+        return shard.has(self.variant.scenario.scenario, self.variant.name, self.attempt)
 
     def seed(self, root: int) -> int:
         """Return the seed of this trial."""
@@ -158,12 +164,7 @@ class SuiteFolder:
 
     def prepare_replay(self, recorded: Folder) -> Run:
         """Make a run folder that repeats a recorded trial: the same scenario text, variant, attempt and seed."""
-        spec = recorded.spec()
-        variants = load(recorded.scenario, spec.params)
-        variant = next((variant for variant in variants if variant.name == spec.variant), None)
-        if variant is None:
-            raise ScenarioError(f"{recorded.scenario} has no variant {spec.variant!r}")
-        return self._prepare(variant, spec, recorded.scenario.read_bytes())
+        return self._prepare(recorded_variant(recorded), recorded.spec(), recorded.scenario.read_bytes())
 
     def _prepare(self, variant: Variant, spec: TrialSpec, text: bytes) -> Run:
         name = "-".join(filter(None, [spec.variant, str(spec.attempt)]))

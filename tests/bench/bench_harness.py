@@ -16,9 +16,8 @@ from pathlib import Path
 from _measure import Row, interleaved, seconds
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from support.trials import Trial, toy_scenario
-
 from harness.record import FaultInjecting, Record
+from support.trials import Trial, toy_scenario
 
 
 def help_text() -> Row:
@@ -32,8 +31,15 @@ def help_text() -> Row:
         return seconds(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
 
     mine, theirs, _ = interleaved(ours, bare, 9)
-    return Row("bigfive --help, ms over a bare interpreter", mine * 1e3, "python -c pass", theirs * 1e3, "ms",
-               (mine - theirs) * 1e3, 100)
+    return Row(
+        "bigfive --help, ms over a bare interpreter",
+        mine * 1e3,
+        "python -c pass",
+        theirs * 1e3,
+        "ms",
+        (mine - theirs) * 1e3,
+        100,
+    )
 
 
 def jitter(folder: Path) -> Row:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.trials import PATIENCE_S, TOY, Trial, bystander, toy_scenario
 
 from harness.engine.phases import PHASES
 from harness.processes import Process
 from harness.registry import FAULTS
 from harness.undo import Pointer, state_directory, sweep
 from harness.waiting import until
+from support.trials import PATIENCE_S, TOY, Trial, bystander, toy_scenario
 
 pytestmark = pytest.mark.chaos
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from support.trials import TOY, Trial, toy_scenario
 
 from harness.engine.judging import judge
 from harness.record import FaultInjected, FaultInjecting, FaultProven, FaultUndone, Record
 from harness.scenario.load import load
+from support.trials import TOY, Trial, toy_scenario
 
 pytestmark = pytest.mark.chaos
 
@@ -120,8 +120,13 @@ def test_a_target_that_cannot_be_imported_says_why(tmp_path: Path) -> None:
 
 
 def test_a_host_adapter_that_dies_under_the_workload_fails_the_target(tmp_path: Path) -> None:
-    body = "    pass\nimport threading\nhost_start = toy.Host.start\ndef start(self, **arguments):\n"
-    body += "    threading.Timer(1.5, os._exit, [3]).start()\n    return host_start(self, **arguments)\nHost.start = start"
+    body = """    pass
+import threading
+def start(self, **arguments):
+    threading.Timer(1.5, os._exit, [3]).start()
+    return toy.Host.start(self, **arguments)
+Host.start = start
+"""
     text = toy_scenario([], until_="30s").replace(str(TOY), toy(tmp_path, body))
     trial = Trial(tmp_path / "run", text)
     result = trial.run()

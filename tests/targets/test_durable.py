@@ -10,7 +10,7 @@ import pytest
 
 from support.state_kit import Failpoints, python
 from targets import durable
-from targets.durable import FolderInUse, FolderLock, create_folder, is_temporary, replace, write_at
+from targets.durable import FolderInUse, FolderLock, create_folder, is_temporary, owner_of, replace, write_at
 
 
 def test_a_file_is_created_and_replaced(tmp_path: Path) -> None:
@@ -62,6 +62,14 @@ def test_an_owner_keeps_others_out_until_it_releases(tmp_path: Path) -> None:
     assert refusal.value.certainly_not_done
     lock.release()
     FolderLock(tmp_path).release()
+
+
+def test_an_owner_can_be_told_without_asking_for_the_lock(tmp_path: Path) -> None:
+    assert owner_of(tmp_path) is None
+    lock = FolderLock(tmp_path)
+    assert owner_of(tmp_path) == os.getpid()
+    lock.release()
+    assert owner_of(tmp_path) is None
 
 
 def test_an_owner_that_has_not_yet_said_who_it_is_is_unknown(tmp_path: Path) -> None:

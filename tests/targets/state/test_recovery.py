@@ -86,7 +86,7 @@ def assert_truncations_are_repaired(healthy: Files, sort: str, step: int) -> Non
         assert recovery.files == truth.files, length
 
 
-# The fast suite takes every 23rd bit (so all eight in turn) and every 5th length; the mark chaos takes all of them.
+# The fast suite takes every 23rd bit (so all eight in turn) and every 5th length; the mark exhaustive takes all of them.
 
 
 @pytest.mark.parametrize("sort", SORTS)
@@ -99,13 +99,13 @@ def test_a_truncation_is_repaired_to_the_byte(healthy: Files, sort: str) -> None
     assert_truncations_are_repaired(healthy, sort, 5)
 
 
-@pytest.mark.chaos
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("sort", SORTS)
 def test_every_single_flipped_bit_is_found_and_repaired_to_the_byte(healthy: Files, sort: str) -> None:
     assert_flips_are_repaired(healthy, sort, range(8 * len(healthy[name_of(sort, healthy)])))
 
 
-@pytest.mark.chaos
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("sort", SORTS)
 def test_every_single_truncation_is_repaired_to_the_byte(healthy: Files, sort: str) -> None:
     assert_truncations_are_repaired(healthy, sort, 1)

@@ -73,7 +73,9 @@ class TestAnswers:
         reply = ask(store, op="write", key="k", value=2, expected_version=7)["fail"]
         assert (reply["error"], reply["version"]) == ("conflict", 1)
 
-    @pytest.mark.parametrize("line", [b"", b"{}", b"no json", b'{"op": "fly"}', b'{"op": "read", "key": 3}'])
+    @pytest.mark.parametrize(
+        "line", [b"", b"{}", b"no json", b'{"op": "fly"}', b'{"op": "read", "key": 3}', b'{"op": "\xff"}']
+    )
     def test_nonsense_is_refused_and_certainly_not_done(self, store: StateStore, line: bytes) -> None:
         assert json.loads(answer(store, line))["fail"]["error"] == "BadRequest"
 
