@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.cli import COMMANDS
+from harness.engine.sharding import Shard
 from harness.engine.suite import sources
 from harness.undo import sweep
 from harness.units import Seconds
@@ -39,6 +40,19 @@ class Duration(click.ParamType[Seconds]):
         """Return seconds."""
         try:
             return Seconds.parse(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+class Part(click.ParamType[Shard]):
+    """A part of a suite."""
+
+    name = "K/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:  # noqa: ANN401
+        """Return the part."""
+        try:
+            return Shard.parse(str(value))
         except ValueError as error:
             self.fail(f"{value!r}: {error}", param, ctx)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from harness.cli._configuration import describe
 from harness.cli._options import summary_of
 from harness.engine.phases import PHASES
 from harness.errors import ScenarioError
@@ -31,16 +34,30 @@ def _phases() -> Iterator[str]:
     yield from (f"  {'*' if rule.always else ' '} {rule.name:<13} {rule.doc}" for rule in PHASES)
 
 
-TOPICS = {"exit-status": _exit_status, "phases": _phases}
+TOPICS = {"exit-status": _exit_status, "phases": _phases, "configuration": describe}
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete kinds and topics; what begins like none of them is a path."""
+    del ctx, param
+    known = dict.fromkeys([*(kind for registry in _REGISTRIES for kind in registry.kinds()), *TOPICS])
+    found = [CompletionItem(kind) for kind in known if kind.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
 
 
 @click.command("explain", short_help=summary_of("explain"))
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=_complete)
 def command(kind: str | None) -> None:
-    """Explain KIND: a fault, check, runner or report, or one of the topics exit-status and phases.
+    """Explain KIND: a fault, check, runner or report, or one of the topics exit-status, phases and configuration.
 
-    Without KIND, list everything that can be explained.
-    """
+    A path explains what happened: a run folder or its result.json, or the failures of a suite's folder, one of each
+    sort. Without KIND, list everything that can be explained.
+
+    \b
+    bigfive explain process.kill
+    bigfive explain reports/latest
+    bigfive explain reports/latest/runs/state-bit-flip/0
+    """  # noqa: D301  \b is click's mark for a block that it must not rewrap
     click.echo("\n".join(_index() if kind is None else _explain(kind)))
 
 
@@ -54,6 +71,10 @@ def _explain(kind: str) -> Iterator[str]:
     if kind in TOPICS:
         return TOPICS[kind]()
     registries = [registry for registry in _REGISTRIES if kind in registry.kinds()]
+    if not registries and Path(kind).exists():
+        from harness.cli import _explained  # noqa: PLC0415  the judges and their models: not for a fault's parameters
+
+        return _explained.explain(Path(kind))
     if not registries:
         raise ScenarioError(f"there is nothing called {kind!r}; there are\n" + "\n".join(_index()))
     return (line for registry in registries for line in _plugin(registry, registry.get(kind)))

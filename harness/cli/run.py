@@ -15,6 +15,7 @@ from harness.cli import PASSED
 from harness.cli._options import (
     Assignment,
     Duration,
+    Part,
     json_option,
     out_option,
     paths_argument,
@@ -27,6 +28,7 @@ from harness.cli._options import (
 )
 from harness.cli._suite import Manner, run_suite
 from harness.engine.schedule import plan
+from harness.engine.sharding import Shard
 from harness.engine.suite import Candidate, Selection, SuiteFolder, Terms, collect
 from harness.reporting.console import plural
 from harness.statuses import Outcome, exit_status
@@ -41,6 +43,7 @@ class Options:
     expression: str
     params: Sequence[tuple[str, str]]
     repeat: int | None
+    shard: Shard | None
     seed: int | None
     workers: int
     fail_fast: bool
@@ -93,6 +96,7 @@ class Options:
 )
 @click.option("-p", "params", type=Assignment(), multiple=True, help="Set a parameter of the scenarios.")
 @click.option("--repeat", type=click.IntRange(min=1), help="Trials of each variant, instead of what the scenario says.")
+@click.option("--shard", type=Part(), help="Only part K of N of the trials; each is in one part, whatever is selected.")
 @click.option("--seed", type=click.IntRange(min=0), help="Root seed; drawn, printed and stored if not given.")
 @workers_option
 @click.option("-x", "--fail-fast", is_flag=True, help="Start no further trial once one did not pass.")
@@ -115,10 +119,15 @@ def command(**options: Any) -> int:  # noqa: ANN401  click passes what the decor
     bigfive run scenarios/state -n auto              as many trials at once as there are CPUs
     bigfive run -t smoke -k 'flip and not journal'   by tag, and by name
     bigfive run a.yaml --repeat 20 -x                until it fails, at most 20 times
+    bigfive run --shard 2/4 --seed 7                 the second of four machines
     bigfive run a.yaml -p bits=3 --seed 7 --dry-run  what would happen, and when
     """  # noqa: D301  \b is click's mark for a block that it must not rewrap
     chosen = Options(**options)
-    candidates = collect(chosen.selection())
+    selected = collect(chosen.selection())
+    candidates = [each for each in selected if chosen.shard is None or each.within(chosen.shard)]
+    if selected and not candidates:  # the other parts have it all: nothing was asked of this one
+        click.echo(f"shard {chosen.shard} has none of the {plural(len(selected), 'trial')}", err=True)
+        return PASSED
     if chosen.dry_run:
         return _dry_run(chosen, candidates)
     sweep_first()
