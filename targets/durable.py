@@ -135,3 +135,18 @@ class FolderLock:
     def release(self) -> None:
         """Give the folder up. The lock file stays: removing it would let two owners lock two files of one name."""
         os.close(self._descriptor)
+
+
+def owner_of(folder: Path) -> int | None:
+    """Return the pid of the process that owns `folder`, or None, without disturbing anybody.
+
+    Not by trying the lock: for that moment a service that is just starting would be refused. Not promised: an owner in
+    another pid namespace, or one whose open files we may not see.
+    """
+    try:
+        lock = folder / LOCK_NAME
+        pid, status = int(lock.read_text()), lock.stat()
+        held = any(os.path.samestat(file.stat(), status) for file in Path("/proc", str(pid), "fd").iterdir())
+    except (OSError, ValueError):
+        return None
+    return pid if held else None

@@ -53,11 +53,12 @@ def check_end(plan: Blueprint, files: Mapping[str, bytes]) -> bool:
     """
     _refuse_unknown_generations(plan, files)
     name, other = layout.journal(plan.generation), layout.mirror(plan.generation)
-    have, want, mirror = files.get(name, b""), plan.files[name] or b"", files.get(other)
+    have, want, mirror = files.get(name, b""), plan.files[name] or b"", files.get(other, b"")
     if not have.startswith(want) or have == want:
         return True
-    intact = mirror is not None and want.startswith(mirror) and len(mirror) >= plan.acknowledged
-    longer = mirror is not None and len(mirror) > len(want)
+    # An empty one witnesses nothing: a mirror is born with its header.
+    intact = bool(mirror) and want.startswith(mirror) and len(mirror) >= plan.acknowledged
+    longer = len(mirror) > len(want)
     if longer or not (intact or frames.is_beginning(have[len(want) :])):
         raise Unrecoverable("a record that may have been acknowledged is damaged", name, len(want), plan.head.seq + 1)
     return False
@@ -87,7 +88,7 @@ def describe(name: str, have: bytes | None, want: bytes | None) -> str:
     """Say in one line what is wrong with a file that holds `have` and must hold `want` (None: unknown)."""
     if have is None:
         return "it is missing"
-    at = _first_difference(have, want or b"")
+    at = first_difference(have, want or b"")
     if layout.generation_of(name) is None:
         return _describe_document(have, want, at)
     found, gaps = frames.scan(have)
@@ -106,7 +107,7 @@ def _describe_document(have: bytes, want: bytes | None, at: int) -> str:
     return f"it holds store {document.store} up to record {document.seq}: not what belongs here, an old copy perhaps"
 
 
-def _first_difference(one: bytes, other: bytes) -> int:
+def first_difference(one: bytes, other: bytes) -> int:
     """Return the offset of the first byte that differs, or the length of the shorter one."""
     length = min(len(one), len(other))
     for start in range(0, length, _CHUNK):  # comparing 100 MB byte by byte would take longer than the whole recovery

@@ -56,6 +56,14 @@ class UnknownFormat(CannotOpen):
     """The folder was written by a version of the store that this one does not know."""
 
 
+class NotAStore(CannotOpen):
+    """The folder is missing, or holds no file of a store."""
+
+
+class InMotion(StateError):
+    """The folder is being written to, so that no look at it shows all files as of one moment."""
+
+
 class Unrecoverable(CannotOpen):
     """Something acknowledged is, or may be, lost. Nothing was changed: put one good copy back and open again.
 
@@ -64,6 +72,7 @@ class Unrecoverable(CannotOpen):
 
     def __init__(self, why: str, file: str, offset: int, record: int) -> None:
         super().__init__(f"{why} (file {file}, offset {offset}, record {record}); nothing was changed")
+        self.why = why
         self.file = file
         self.offset = offset
         self.record = record

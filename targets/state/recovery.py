@@ -24,7 +24,7 @@ from targets.state import blueprint
 from targets.state.blueprint import Blueprint
 from targets.state.diagnosis import Finding, check_end, diagnose, suspects
 from targets.state.errors import Unrecoverable
-from targets.state.history import reconstruct
+from targets.state.history import History, reconstruct
 from targets.state.records import Entry, Point, genesis
 from targets.state.survey import corrected, examine
 
@@ -37,7 +37,7 @@ class Recovery:
     """The state, and what to do with the folder.
 
     `reached` is the last record found, `entries` the state there, and `source` the file that it was built on.
-    `certain` says that nothing had to be cut off or given up.
+    `certain` says that nothing had to be cut off or given up. `history` is the chain that led there, where one did.
     """
 
     store: str
@@ -48,6 +48,7 @@ class Recovery:
     plan: Blueprint
     names: AbstractSet[str]
     certain: bool
+    history: History | None = None
 
     @property
     def generation(self) -> int:
@@ -106,7 +107,7 @@ def _recover(evidence: Mapping[str, bytes], files: Mapping[str, bytes]) -> Recov
     if plan is None or None in plan.files.values():
         generation = history.path[-1].record.gen + 1
         plan, certain = blueprint.fresh_start(history.store, generation, history.head, entries), False
-    return Recovery(history.store, history.head, entries, source, findings, plan, files.keys(), certain)
+    return Recovery(history.store, history.head, entries, source, findings, plan, files.keys(), certain, history)
 
 
 @contextmanager

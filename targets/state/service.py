@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -39,6 +39,8 @@ from targets.state.store import StateStore
 MAX_LINE_BYTES = 16 << 20
 _EVENT_BYTES = 4096  # PIPE_BUF on Linux: up to here a write to a pipe is never torn or mixed with another
 _SCRUB_SHARE = 10
+
+Parser = TypeVar("Parser", bound=argparse.ArgumentParser)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -68,7 +70,7 @@ def answer(store: StateStore, line: bytes) -> bytes:
     """Return the line that answers a request."""
     try:
         reply = {"ok": _perform(store, _decode(line))}
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # msgspec says the latter of a text that is not UTF-8
         reply = {"fail": {"error": "BadRequest", "message": str(error)}}
     except StateError as error:
         outcome = "fail" if error.certainly_not_done else "info"
@@ -180,18 +182,35 @@ def serve(folder: Path, path: str, settings: Settings, journal: Callable[[Path, 
     return int(store.failed)
 
 
+def add_command(commands: argparse._SubParsersAction[Parser]) -> Parser:
+    """Add `serve` to a command line, and return its parser."""
+    command = commands.add_parser(
+        "serve",
+        help="serve a folder on a unix socket",
+        description="Serve the store in FOLDER, which is made where it is missing, until SIGTERM. Events are JSON "
+        "lines on standard output. Exit status: 0 stopped, 1 the store cannot be opened, or its journal failed.",
+    )
+    command.add_argument("folder", type=Path, metavar="FOLDER")
+    command.add_argument("--socket", required=True, metavar="PATH", help="where to listen")
+    for field in fields(Settings):
+        kind = type(field.default)
+        help_ = f"default {field.default:g}"
+        command.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default, help=help_)
+    return command
+
+
 def main(arguments: Sequence[str] | None = None, journal: Callable[[Path, int, bytes], Journal] = Journal) -> int:
     """Run the service that the command line describes; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m targets.state", description="A versioned key-value store.")
-    command = parser.add_subparsers(required=True).add_parser("serve", help="serve a folder on a unix socket")
-    command.add_argument("folder", type=Path)
-    command.add_argument("--socket", required=True)
-    for field in fields(Settings):
-        kind = type(field.default)
-        command.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
-    chosen = vars(parser.parse_args(arguments))
+    add_command(parser.add_subparsers(required=True))
+    return run(parser.parse_args(arguments), journal)
+
+
+def run(arguments: argparse.Namespace, journal: Callable[[Path, int, bytes], Journal] = Journal) -> int:
+    """Run the service that the parsed command line describes; return the exit status."""
+    options = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
     try:
-        return serve(chosen.pop("folder"), chosen.pop("socket"), Settings.of(chosen), journal)
+        return serve(arguments.folder, arguments.socket, Settings.of(options), journal)
     except (StateError, FolderInUse, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

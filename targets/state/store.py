@@ -19,7 +19,7 @@ from targets.durable import FolderLock, create_folder, failpoint, replace
 from targets.state import documents, layout, recovery
 from targets.state.blueprint import SNAPSHOTS_KEPT
 from targets.state.diagnosis import describe
-from targets.state.errors import CannotOpen
+from targets.state.errors import CannotOpen, Unrecoverable
 from targets.state.journal import Journal, Seal
 from targets.state.ledger import Ledger
 from targets.state.records import FORMAT, Entry, Header
@@ -105,11 +105,21 @@ class StateStore:
         if files.keys() <= {layout.snapshot(0)}:  # no header yet: its creation never ended, nothing was acknowledged
             recovered = recovery.create(uuid.uuid4().hex[:12])
         else:
-            recovered = recovery.recover(files)
+            recovered = self._recover(files)
         damage = {finding.file: finding.what for finding in recovered.findings if finding.kind == "damage"}
-        journal = self._restore(files, recovered, damage)
+        journal = self._restore(files, recovered, damage | self._vault.unreadable)
         self._ledger = Ledger(recovered, journal)
         self._restored(recovered, began)
+
+    def _recover(self, files: Mapping[str, bytes]) -> Recovery:
+        try:
+            return recovery.recover(files)
+        except Unrecoverable as error:
+            if not self._vault.unreadable:
+                raise
+            names = ", ".join(sorted(self._vault.unreadable))
+            why = f"{error.why}; the disk cannot read {names}"
+            raise Unrecoverable(why, error.file, error.offset, error.record) from error
 
     def read(self, key: str) -> tuple[object, int]:
         """Return the value and the version of `key`; None and 0 if it was never written."""
@@ -146,10 +156,7 @@ class StateStore:
     def checkpoint(self) -> None:
         """Write `state.json`. The outgoing file is verified first, so that no damage is overwritten unnoticed."""
         with self._care:
-            if self._validator.is_intact(layout.STATE):
-                self._checkpoint()
-            else:
-                self._heal_state()
+            self._renew_state()
 
     def rotate(self) -> None:
         """Take a snapshot, begin a new generation of the journal, write `state.json`, remove what is superfluous."""
@@ -160,7 +167,7 @@ class StateStore:
             self._put(layout.snapshot(head.seq), documents.encode(self._ledger.store, head, entries), "snapshot")
             self._begin_generation(Header(FORMAT, head.seq, head.chain))
             self._snapshotted = began
-            self._checkpoint()
+            self._renew_state()
             failpoint("rotate.before_prune")
             self._prune()
             self._emit("snapshot.end", seq=head.seq)
@@ -213,6 +220,12 @@ class StateStore:
         replace(self._vault.folder / name, data, step)
         self._validator.seals[name] = Seal.of(data)
 
+    def _renew_state(self) -> None:
+        if self._validator.is_intact(layout.STATE):
+            self._checkpoint()
+        else:
+            self._heal_state()
+
     def _checkpoint(self) -> None:
         began = self._ledger.puts
         entries, head = self._ledger.freeze()
@@ -254,7 +267,8 @@ class StateStore:
         """Write `state.json` from memory: nothing else is damaged, so nobody has to wait."""
         began = time.monotonic()
         have = self._vault.read_one(layout.STATE)
-        self._emit("damage.detected", handle=layout.STATE, file=layout.STATE, what=describe(layout.STATE, have, None))
+        what = self._vault.unreadable.get(layout.STATE) or describe(layout.STATE, have, None)
+        self._emit("damage.detected", handle=layout.STATE, file=layout.STATE, what=what)
         self._emit("restore.begin", damaged=1)
         if have is not None:
             self._vault.keep_aside(layout.STATE, have)
@@ -269,7 +283,7 @@ class StateStore:
             files = self._vault.read()
             recovered = self._recover_alive(files, damaged)
             damage = {name: describe(name, files.get(name), recovered.files.get(name)) for name in sorted(damaged)}
-            self._ledger.switch(self._restore(files, recovered, damage), recovered.head)
+            self._ledger.switch(self._restore(files, recovered, damage | self._vault.unreadable), recovered.head)
             old.close()
         self._restored(recovered, began)
 

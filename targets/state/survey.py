@@ -83,7 +83,8 @@ def _journal(name: str, data: bytes) -> tuple[list[Link], list[Gap]]:
 
 def _check_format(name: str, found: int) -> None:
     if found != FORMAT:
-        raise UnknownFormat(f"{name} has format {found}, this version of the store knows {FORMAT} only")
+        advice = f"this version of the store knows {FORMAT} only; open it with the version that wrote it"
+        raise UnknownFormat(f"{name} has format {found}, {advice}")
 
 
 def _elect(stores: Mapping[str, str]) -> str:

@@ -32,8 +32,9 @@ def junit(folder: Path, made: Suite) -> ET.Element:
 
 
 def test_every_report_writes_a_file_into_the_folder(tmp_path: Path) -> None:
-    assert {path.name for path in write_all(suite(result()), tmp_path)} == {"suite.json", "junit.xml", "summary.txt"}
-    assert set(REPORTS.kinds()) >= {"console", "json", "junit"}
+    names = {"suite.json", "index.html", "junit.xml", "summary.md", "summary.txt", "annotations.txt"}
+    assert {path.name for path in write_all(suite(result()), tmp_path)} == names
+    assert set(REPORTS.kinds()) >= {"console", "github", "html", "json", "junit", "markdown"}
 
 
 def test_the_suite_survives_json(tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.records import MS, History, damage, record
-from support.trials import toy_scenario
 
 from harness.engine.judging import judge
 from harness.record import AnyEvent, FaultUnproven, Observed, Phase, PhaseBegan, Problem, RunEnded, WorkloadBegan
 from harness.result import Result, worst
 from harness.scenario.load import load
 from harness.scenario.model import Scenario
+from support.records import MS, History, damage, record
+from support.trials import toy_scenario
 
 KILL = "{at: 0s, fault: process.kill, on: service}"
 BEGAN: list[AnyEvent] = [WorkloadBegan(t=0)]

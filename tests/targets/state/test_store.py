@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -204,13 +205,15 @@ def test_an_older_copy_of_state_json_is_noticed_while_running(store: StateStore,
     assert aside(tmp_path) == [old]
 
 
-def test_a_checkpoint_reports_damage_before_it_replaces_the_damaged_file(
-    store: StateStore, tmp_path: Path, events: Recorder
+@pytest.mark.parametrize("replace", [StateStore.checkpoint, StateStore.rotate, StateStore.close])
+def test_damage_to_state_json_is_reported_before_the_file_is_replaced(
+    store: StateStore, tmp_path: Path, events: Recorder, replace: Callable[[StateStore], None]
 ) -> None:
     (tmp_path / layout.STATE).write_bytes(b"by hand")
     fill(store, 1)
-    store.checkpoint()
-    assert events.names() == ["damage.detected", "restore.begin", "restore.end"]
+    replace(store)
+    reported = [name for name in events.names() if not name.startswith("snapshot.")]
+    assert reported == ["damage.detected", "restore.begin", "restore.end"]
     assert aside(tmp_path) == [b"by hand"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -348,14 +349,20 @@ def test_wrong_usage_is_told_from_damage(folder: Path, capsys: pytest.CaptureFix
     assert "at most 60" in capsys.readouterr().err
 
 
-def test_a_disk_without_room_is_said_to_be_so_and_loses_nothing(folder: Path) -> None:
+def test_a_disk_without_room_is_said_to_be_so_and_loses_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = contents(folder)
     damage(folder / JOURNAL, 2)
-    ended = run("restore", folder, prefix=("prlimit", "--fsize=300"))
-    assert ended.returncode == CANNOT
-    assert "do it again; nothing is lost" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-    assert run("restore", folder).returncode == DONE
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    try:
+        assert main(["restore", str(folder)]) == CANNOT
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "do it again; nothing is lost" in line
+    assert main(["restore", str(folder)]) == DONE
     assert contents(folder)[JOURNAL].startswith(before[JOURNAL])
 
 
