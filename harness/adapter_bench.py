@@ -26,7 +26,7 @@ from harness.undo import UndoLog
 from harness.wire import LABEL_VARIABLE, Answer, Emitted, HandleType, Json
 
 TIMEOUT_S = 1.0  # what clients are told; a call may take no longer
-GRACE_S = 0.5  # for the way of an answer through two pipes of a busy machine
+GRACE_S = 2.0  # for the way of an answer through two pipes of a busy machine
 START_PATIENCE_S = 30.0
 ANSWER_PATIENCE_S = 5.0
 

@@ -166,7 +166,11 @@ _TABLE = (
     Capability("root", _root, "faults in the kernel's tables", "run as root, in a throw-away machine or container"),
     Capability("docker", _docker, "containers, networks", "install docker.io, start it, join the group `docker`"),
     _program("redis-server", "locks on Redis", "apt-get install redis-server"),
-    _program("toxiproxy-server", "network toxics", "go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0, then rename `server`"),
+    _program(
+        "toxiproxy-server",
+        "network toxics",
+        "go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0; call it toxiproxy-server",
+    ),
     _program("strace", "faults at system calls", "apt-get install strace"),
     _program("node", "the adapter in Node.js", "apt-get install nodejs"),
     Capability("fuse", _fuse, "disks that forget and fail", "modprobe fuse; in a container: --device /dev/fuse"),

@@ -30,7 +30,7 @@ def schema() -> Json:
     document = _draft7(shape(Document))
     members = document["properties"]
     members["runner"]["enum"] = [kind.kind for kind in runners]
-    members["faults"]["items"] = {"anyOf": [_reference("fault", kind) for kind in faults]}
+    members["faults"]["items"] = {"anyOf": [*(_reference("fault", kind) for kind in faults), _any_fault()]}
     members["expect"]["items"] = {"anyOf": [form for kind in checks for form in _expectation_forms(kind)]}
     members["convicts"]["items"] = {"enum": [kind.kind for kind in checks]}
     return {
@@ -95,6 +95,13 @@ def _fault(kind: type[Any]) -> Json:
     required = ["fault", *([] if kind.on is None else ["on"]), *own.get("required", ())]
     members = {"fault": {"const": kind.kind, "description": own["description"]}, **shared, **own["properties"]}
     return {**own, "properties": members, "required": required, "dependencies": _TOGETHER}
+
+
+def _any_fault() -> Json:
+    """Return the schema of a fault whose kind is a parameter's: its own members are known only when it is filled in."""
+    shared = {name: _reference_to(f"step.{name}") for name in shape(Step).members}
+    placeholder = {"fault": _reference_to("placeholder")}
+    return {"type": "object", "properties": {**shared, **placeholder}, "required": ["fault"]}
 
 
 def _expectation_forms(kind: type[Any]) -> Iterable[Json]:

@@ -1,4 +1,4 @@
-"""The store as a system under test: `targets.state:adapter`. One host, any number of clients."""
+"""The host role of the adapter: the supervised service, where its things are, and its events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO
 
 from targets import supervision
 from targets.state import frames, layout, store
-from targets.state.client import Json, StateClient
+from targets.state.client import Json
 from targets.state.errors import BadRequest, CannotOpen
 from targets.state.settings import Settings
 from targets.state.store import Emit
@@ -150,13 +150,3 @@ class Host:
 
 def _process(pid: int | None) -> Json:
     return {"type": "process", **({"pid": pid} if pid else {})}
-
-
-def host(emit: Emit) -> Host:
-    """Return the host role."""
-    return Host(emit)
-
-
-def client() -> StateClient:
-    """Return a client role."""
-    return StateClient()

@@ -121,17 +121,17 @@ def test_a_target_that_cannot_be_imported_says_why(tmp_path: Path) -> None:
 
 def test_a_host_adapter_that_dies_under_the_workload_fails_the_target(tmp_path: Path) -> None:
     body = """    pass
-import threading
-def start(self, **arguments):
-    threading.Timer(1.5, os._exit, [3]).start()
-    return toy.Host.start(self, **arguments)
-Host.start = start
+def describe(self):
+    described = toy.Host.describe(self)
+    described["handles"]["supervisor"] = {"type": "process", "pid": os.getpid()}
+    return described
+Host.describe = describe
 """
-    text = toy_scenario([], until_="30s").replace(str(TOY), toy(tmp_path, body))
-    trial = Trial(tmp_path / "run", text)
+    text = toy_scenario(["{at: 100ms, fault: process.kill, on: supervisor}"], until_="30s")
+    trial = Trial(tmp_path / "run", text.replace(str(TOY), toy(tmp_path, body)))
     result = trial.run()
     assert result.status == "FAIL"
-    assert "ended with status 3" in result.reason
+    assert "ended with status -9" in result.reason
     assert not trial.left()
 
 

@@ -11,8 +11,8 @@ import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from targets.state.adapter import Host
 from targets.state.client import StateClient
+from targets.state.host import Host
 from targets.state.journal import Journal, Seal
 from targets.state.service import main
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from targets.state import documents
-from targets.state.adapter import Host
 from targets.state.client import StateClient
 from targets.state.documents import Document
+from targets.state.host import Host
 from targets.state.service import main
 
 if TYPE_CHECKING:

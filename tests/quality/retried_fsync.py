@@ -20,8 +20,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from targets.durable import write_at
-from targets.state.adapter import Host
 from targets.state.client import StateClient
+from targets.state.host import Host
 from targets.state.journal import Journal
 from targets.state.service import main
 

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from targets.state import frames, layout
-from targets.state.adapter import Host
 from targets.state.client import StateClient
+from targets.state.host import Host
 from targets.state.service import main
 from targets.state.vault import Vault
 

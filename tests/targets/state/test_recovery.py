@@ -86,7 +86,7 @@ def assert_truncations_are_repaired(healthy: Files, sort: str, step: int) -> Non
         assert recovery.files == truth.files, length
 
 
-# The fast suite takes every 23rd bit (so all eight in turn) and every 5th length; the mark exhaustive takes all of them.
+# The fast suite takes every 23rd bit (so all eight in turn) and every 5th length; the mark exhaustive takes them all.
 
 
 @pytest.mark.parametrize("sort", SORTS)

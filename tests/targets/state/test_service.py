@@ -18,9 +18,9 @@ import pytest
 from support.state_kit import Failpoints, Recorder, contents, gone, kill
 from targets.readiness import READY_VARIABLE
 from targets.state import adapter, layout
-from targets.state.adapter import Host
 from targets.state.client import NotDone, StateClient, Unknown
 from targets.state.errors import BadRequest, CannotOpen
+from targets.state.host import Host
 from targets.state.recovery import recover
 from targets.state.service import Listener, answer, main, write_event
 from targets.state.settings import Settings
