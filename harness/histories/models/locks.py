@@ -128,9 +128,8 @@ class FencedMutex(Model):
             did="was granted token {r[token]}", returns=("token",), error="held", refused="found the lock held"
         ),
         "renew": Form(
-            did="renewed token {a[token]}",
+            did="renewed token {a[token]}",  # no mere read: it settles which token a grant of unknown answer had
             arguments=("token",),
-            reads=True,
             error="not_owner",
             refused="was refused the renewal of token {a[token]}",
         ),

@@ -143,3 +143,10 @@ def test_an_operation_is_described_with_its_outcome() -> None:
     done = Op(n=1, client=1, name="write", argument=argument, call=0, ret=1)
     assert model.describe(done) == 'wrote {"a":true}'
     assert model.describe(unanswered(done)) == 'called write({"a":true}), outcome unknown,'
+
+
+def test_a_renewal_settles_which_token_a_grant_of_unknown_answer_had() -> None:
+    acquire = Op(n=0, client=0, name="acquire", argument={}, result={}, call=0, ret=None, outcome="info")
+    expire = Op(n=1, client=0, name="expire", argument={"token": 2}, result={}, call=0, ret=0, outcome="ok")
+    renew = Op(n=2, client=0, name="renew", argument={"token": 1}, result={}, call=0, ret=0, outcome="ok")
+    assert check([acquire, expire, renew], named("fenced_mutex")).status == "illegal"
