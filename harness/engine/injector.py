@@ -13,14 +13,16 @@ from harness.clock import Clock
 from harness.engine.host import Host, expect_ok
 from harness.engine.phases import reach
 from harness.engine.schedule import Step
-from harness.errors import BigfiveError, FaultNotProven
+from harness.errors import BigfiveError, FaultNotProven, TimedOut
 from harness.faults._base import Fault, Lasting, Site, Tooled
 from harness.processes import carries
 from harness.record import Event, FaultInjected, FaultInjecting, FaultProven, FaultUndone, FaultUnproven, TrialSpec
 from harness.undo import Entry, UndoLog
+from harness.waiting import until
 from harness.wire import Answer, Json
 
 ANSWER_PATIENCE_S = 5.0
+PRESENCE_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,24 @@ class Injector:
         rng = seeds.stream(step.seed)
         if fault.on is None or step.on is None:
             return Site({}, rng, self.folder)
-        answer = expect_ok("describe", self._answer(self._host.ask("describe", {})))
-        handle = answer.result.get("handles", {}).get(step.on)
-        if handle is None:
-            raise FaultNotProven(f"the target offers no handle {step.on!r}")
+        handle = self._located(step.on)
         self._refuse_foreign(handle)
         return Site(handle, rng, self.folder, lambda: self._layout(str(step.on)))
+
+    def _located(self, name: str) -> Json:
+        """Ask where a handle is; a process that is just being restarted, or a file not yet written, is waited for."""
+
+        def look() -> Json | None:
+            described = expect_ok("describe", self._answer(self._host.ask("describe", {})))
+            handle: Json | None = described.result.get("handles", {}).get(name)
+            if handle is None:
+                raise FaultNotProven(f"the target offers no handle {name!r}")
+            return handle if handle.keys() & {"pid", "path"} else None
+
+        try:
+            return until(look, f"{name} to be there", PRESENCE_PATIENCE_S) or {}
+        except TimedOut as error:
+            raise FaultNotProven(f"{error}, so there is nothing to act on") from error
 
     def _refuse_foreign(self, handle: Json) -> None:
         """Scope `run`: a process must carry the run's label, unless the user allowed the host.
