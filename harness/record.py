@@ -18,7 +18,7 @@ leave; any other line that does not parse is an error. `FORMAT` is part of `tria
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -320,22 +320,19 @@ class Record:
     def operations(self) -> list[Operation]:
         """Every operation, paired with its return, in order of invocation."""
         returns = {entry.n: entry for entry in self.history if isinstance(entry, Returned)}
-        return list(_pair(self.history, returns))
+        return [pair(entry, returns.get(entry.n)) for entry in self.history if isinstance(entry, Invoked)]
 
 
-def _pair(history: Sequence[Invoked | Returned], returns: dict[int, Returned]) -> Iterator[Operation]:
-    for entry in history:
-        if not isinstance(entry, Invoked):
-            continue
-        back = returns.get(entry.n)
-        yield Operation(
-            n=entry.n,
-            client=entry.client,
-            op=entry.op,
-            args=entry.args,
-            called=entry.t,
-            final=entry.final,
-            returned=back.t if back and back.outcome != "info" else None,
-            outcome=back.outcome if back else "info",
-            result=back.result if back else {},
-        )
+def pair(call: Invoked, back: Returned | None) -> Operation:
+    """Return the operation that an invocation and its return are; without a return it stays open."""
+    return Operation(
+        n=call.n,
+        client=call.client,
+        op=call.op,
+        args=call.args,
+        called=call.t,
+        final=call.final,
+        returned=back.t if back and back.outcome != "info" else None,
+        outcome=back.outcome if back else "info",
+        result=back.result if back else {},
+    )

@@ -22,7 +22,7 @@ from harness.histories.checking import Budget, Verdict, check
 from harness.histories.models import named
 from harness.histories.models._base import Model
 from harness.histories.operations import Op, from_record
-from harness.record import Invoked, Operation, Returned
+from harness.record import Invoked, Returned, pair
 
 _SHOWN = 20  # problems of one file
 _decode = msgspec.json.Decoder(Invoked | Returned).decode
@@ -91,23 +91,7 @@ class _Reading:
                 self.problems.append((number, f"operation {n} returned before it was invoked"))
         for n, (number, call) in self._calls.items():
             answer = self._returns.get(n)
-            op = _operation(call, answer[1] if answer else None)
+            op = from_record(pair(call, answer[1] if answer else None))
             for place, text in self._model.problems(op):
                 self.problems.append((answer[0] if answer and place == "answer" else number, text))
             yield op
-
-
-def _operation(call: Invoked, back: Returned | None) -> Op:
-    return from_record(
-        Operation(
-            n=call.n,
-            client=call.client,
-            op=call.op,
-            args=call.args,
-            called=call.t,
-            final=call.final,
-            returned=back.t if back and back.outcome != "info" else None,
-            outcome=back.outcome if back else "info",
-            result=back.result if back else {},
-        )
-    )

@@ -15,7 +15,7 @@ from harness.processes import Process
 from harness.registry import FAULTS
 from harness.undo import Pointer, state_directory, sweep
 from harness.waiting import until
-from support.trials import PATIENCE_S, TOY, Trial, bystander, toy_scenario
+from support.trials import PATIENCE_S, TOY, Trial, bystander, odd_toy, toy_scenario
 
 pytestmark = pytest.mark.chaos
 
@@ -31,23 +31,14 @@ def stranger() -> Iterator[Process]:
 
 def adapter_with_a_stranger(folder: Path, stranger: Process) -> str:
     """The toy, offering a process as its supervisor that it has not made."""
-    path = folder / "with_stranger.py"
-    path.write_text(
-        f"""
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("toy_adapter", {str(TOY)!r})
-toy = sys.modules["toy_adapter"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(toy)
-class Host(toy.Host):
-    def describe(self):
-        described = super().describe()
-        described["handles"]["supervisor"] = {{"type": "process", "pid": {stranger.pid}}}
-        return described
-class adapter:
-    host, client = Host, toy.Client
+    body = f"""    pass
+def describe(self):
+    described = toy.Host.describe(self)
+    described["handles"]["supervisor"] = {{"type": "process", "pid": {stranger.pid}}}
+    return described
+Host.describe = describe
 """
-    )
-    return str(path)
+    return odd_toy(folder, body)
 
 
 def trial_with_a_stranger(folder: Path, stranger: Process, faults: list[str], **more: str) -> Trial:

@@ -10,30 +10,11 @@ import pytest
 from harness.engine.judging import judge
 from harness.record import FaultInjected, FaultInjecting, FaultProven, FaultUndone, Record
 from harness.scenario.load import load
-from support.trials import TOY, Trial, toy_scenario
+from support.trials import TOY, Trial, odd_toy, toy_scenario
 
 pytestmark = pytest.mark.chaos
 
 STATE = f"{TOY}:adapter", "targets.state:adapter"
-
-
-def toy(folder: Path, body: str) -> str:
-    """A target that differs from the toy in what `body` says."""
-    path = folder / "odd.py"
-    path.write_text(
-        f"""
-import importlib.util, os, sys
-spec = importlib.util.spec_from_file_location("toy_adapter", {str(TOY)!r})
-toy = sys.modules["toy_adapter"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(toy)
-class Host(toy.Host): pass
-class Client(toy.Client): pass
-class adapter:
-    host, client = Host, Client
-{body}
-"""
-    )
-    return str(path)
 
 
 def test_faults_come_in_time_overlap_and_are_all_undone(tmp_path: Path) -> None:
@@ -83,7 +64,7 @@ def test_a_store_that_forgets_is_convicted(tmp_path: Path) -> None:
 
 
 def test_a_service_that_nobody_restarts_never_recovers(tmp_path: Path) -> None:
-    target = toy(tmp_path, "    pass\nHost._supervise = lambda self, command: None")
+    target = odd_toy(tmp_path, "    pass\nHost._supervise = lambda self, command: None")
     fault = ["{at: 100ms, fault: process.kill, on: service}"]
     text = toy_scenario(fault, expect="recovered_within: 1s", more="timeout: 4s").replace(str(TOY), target)
     result = Trial(tmp_path / "run", text).run()
@@ -92,7 +73,7 @@ def test_a_service_that_nobody_restarts_never_recovers(tmp_path: Path) -> None:
 
 
 def test_a_target_that_does_not_serve_before_the_faults_proves_nothing(tmp_path: Path) -> None:
-    target = toy(tmp_path, "    pass\ndef probe(self): raise OSError('no')\nClient.probe = probe")
+    target = odd_toy(tmp_path, "    pass\ndef probe(self): raise OSError('no')\nClient.probe = probe")
     text = toy_scenario([], more="steady_state: {within: 500ms}").replace(str(TOY), target)
     result = Trial(tmp_path / "run", text).run()
     assert result.status == "UNKNOWN"
@@ -128,7 +109,7 @@ def describe(self):
 Host.describe = describe
 """
     text = toy_scenario(["{at: 100ms, fault: process.kill, on: supervisor}"], until_="30s")
-    trial = Trial(tmp_path / "run", text.replace(str(TOY), toy(tmp_path, body)))
+    trial = Trial(tmp_path / "run", text.replace(str(TOY), odd_toy(tmp_path, body)))
     result = trial.run()
     assert result.status == "FAIL"
     assert "ended with status -9" in result.reason
@@ -138,7 +119,7 @@ Host.describe = describe
 def test_orphans_are_seen_named_and_removed(tmp_path: Path) -> None:
     body = "    pass\nimport subprocess\ndef stop(self):\n    toy.Host.stop(self)\n"
     body += "    subprocess.Popen(['sleep', '600'], start_new_session=True)\nHost.stop = stop"
-    trial = Trial(tmp_path / "run", toy_scenario([]).replace(str(TOY), toy(tmp_path, body)))
+    trial = Trial(tmp_path / "run", toy_scenario([]).replace(str(TOY), odd_toy(tmp_path, body)))
     result = trial.run()
     assert result.status == "FAIL"
     assert "(sleep 600)" in result.reason

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from support.catalogue import README, renewed
-
 from harness.cli import COMMANDS
 from harness.statuses import TABLE
+from support.catalogue import README, renewed
 
 
 def test_the_catalogue_is_that_of_the_registries() -> None:

@@ -88,6 +88,25 @@ expect:
 {more}"""
 
 
+def odd_toy(folder: Path, body: str) -> str:
+    """A target that differs from the toy in what `body` says."""
+    path = folder / "odd.py"
+    path.write_text(
+        f"""
+import importlib.util, os, sys
+spec = importlib.util.spec_from_file_location("toy_adapter", {str(TOY)!r})
+toy = sys.modules["toy_adapter"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(toy)
+class Host(toy.Host): pass
+class Client(toy.Client): pass
+class adapter:
+    host, client = Host, Client
+{body}
+"""
+    )
+    return str(path)
+
+
 def bystander() -> Iterator[Process]:
     """A process that no run has made; ends with the test, even if it was left stopped."""
     process = subprocess.Popen(["sleep", "600"])
