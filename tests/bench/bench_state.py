@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 from _measure import Row, interleaved, seconds
 
+from targets.state.records import Record
 from targets.state.recovery import recover
 from targets.state.settings import Settings
 from targets.state.store import StateStore
@@ -111,12 +112,52 @@ def restore(folder: Path) -> Row:
     return Row("restore of 100 MB of state", mine, "read + SHA-256 + parse", theirs, "s", ratio, 1.5)
 
 
+def replay(folder: Path) -> Row:
+    """Recovery from the journal alone, beside hashing and parsing the lines of both of its copies."""
+    path = folder / "journal-only"
+    kept = StateStore(path, RARELY)
+    threads = [
+        threading.Thread(target=lambda name=name: [kept.write(f"{name}:{n}", VALUE) for n in range(2_000)])
+        for name in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept.close()
+    (path / "state.json").unlink()
+    files = Vault(path).read()
+    decode = msgspec.json.Decoder(Record).decode
+
+    def bare() -> float:
+        def parse() -> None:
+            for data in (data for name, data in files.items() if name.startswith("journal")):
+                for line in data.splitlines():
+                    body = line[FRAME:]
+                    hashlib.sha256(body).hexdigest()
+                    decode(body)
+
+        gc.collect()
+        gc.disable()
+        took = seconds(parse)
+        gc.enable()
+        return 20_000 / took
+
+    def ours() -> float:
+        gc.collect()
+        return 20_000 / seconds(lambda: recover(files))
+
+    mine, theirs, ratio = interleaved(ours, bare, 5)
+    return Row("replay of a journal and its mirror", mine, "SHA-256 + parse", theirs, "/s", ratio, 0.7, at_least=True)
+
+
 def rows() -> Iterator[Row]:
     """Measure everything of this file."""
     folder = Path(tempfile.mkdtemp(prefix="bigfive-bench-"))
     try:
         yield durable_appends(folder)
         yield group_commit(folder)
+        yield replay(folder)
         yield restore(folder)
     finally:
         shutil.rmtree(folder)
