@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,4 @@ def test_keep_leaves_the_targets_folder_for_a_look(tmp_path: Path) -> None:
     trial.run()
     assert trial.left() == [str(trial.sandbox)]
     assert (trial.sandbox / "target" / "journal").exists()
+    shutil.rmtree(trial.sandbox)
