@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from harness.errors import AdapterDied, HarnessBug, ProtocolViolation, TargetFailed, TimedOut
+from harness.errors import AdapterDied, ProtocolViolation, TargetFailed, TimedOut, made
 from harness.wire import PROTOCOL, Answer, Emitted, Json, Lines, Request, decode_message, encode_request
 
 HELLO_PATIENCE_S = 20.0
@@ -121,11 +121,11 @@ class AdapterProcess:
 
     @property
     def _stdin(self) -> IO[bytes]:
-        return _given(self.process.stdin)
+        return made(self.process.stdin, "an adapter's pipe")
 
     @property
     def _stdout(self) -> IO[bytes]:
-        return _given(self.process.stdout)
+        return made(self.process.stdout, "an adapter's pipe")
 
     def _died(self) -> AdapterDied:
         status = self._status()
@@ -138,12 +138,6 @@ class AdapterProcess:
             return self.process.wait(_DEATH_PATIENCE_S)
         except subprocess.TimeoutExpired:
             return None
-
-
-def _given(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise HarnessBug("an adapter was started without pipes")
-    return pipe
 
 
 def hello(role: str) -> Json:

@@ -18,6 +18,10 @@ survives pickling (pytest-xdist and process pools send them between processes).
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class BigfiveError(Exception):
     """Base of everything that bigfive raises on purpose."""
@@ -91,3 +95,10 @@ class UndoFailed(BigfiveError):
 
 class HarnessBug(BigfiveError):
     """A state of the harness that should be impossible."""
+
+
+def made(part: T | None, what: str) -> T:
+    """Return a part that must exist by now. Raises `HarnessBug` naming it where it does not."""
+    if part is None:
+        raise HarnessBug(f"{what} is used before it was made")
+    return part

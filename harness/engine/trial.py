@@ -16,7 +16,6 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -34,7 +33,7 @@ from harness.engine.phases import PHASES, reach
 from harness.engine.preflight import check_description, choose_variant, launch_of, lock_scope, prepare
 from harness.engine.timeline import Timeline
 from harness.engine.workers import Workers
-from harness.errors import BigfiveError, HarnessBug, TimedOut
+from harness.errors import BigfiveError, HarnessBug, TimedOut, made
 from harness.faults._base import Undo
 from harness.guardian import Guardian
 from harness.record import (
@@ -61,8 +60,6 @@ from harness.wire import LABEL_VARIABLE, Emitted
 _ACT_PATIENCE_S = 20.0
 _STOP_PATIENCE_S = 15.0
 _PR_SET_PDEATHSIG = 1
-
-T = TypeVar("T")
 
 
 class Trial:
@@ -94,7 +91,7 @@ class Trial:
     @property
     def scenario(self) -> Scenario:
         """The scenario, from preflight on."""
-        return _made(self._scenario)
+        return made(self._scenario, "the scenario")
 
     def run(self) -> Result:
         """Go through the phases and return the result, which is on disk by then."""
@@ -150,7 +147,7 @@ class Trial:
         self._injector.folder = self._sandbox / "target"
 
     def _set_up(self) -> None:
-        host = _made(self._host)
+        host = made(self._host, "the host")
         runner = self.scenario.workload
         self._workers = Workers(self._loop, self._launch, self.folder, self._sandbox / "run")
         self._workers.on_trouble = self._break
@@ -164,16 +161,16 @@ class Trial:
         }
         answer = host.call("start", arguments, self._left_s())
         self._workers.open(answer.result.get("connect"))
-        self._await(lambda: _made(self._workers).ready, "the clients and the prober to connect")
+        self._await(lambda: made(self._workers, "the workers").ready, "the clients and the prober to connect")
 
     def _steady_state(self) -> None:
-        steady, workers = self.scenario.steady_state, _made(self._workers)
+        steady, workers = self.scenario.steady_state, made(self._workers, "the workers")
         deadline = min(self._deadline, self._clock.monotonic_ns() + round(steady.within * NS_PER_S))
         wanted = f"{steady.good_probes} good probes in a row"
         self._await(lambda: workers.streak >= steady.good_probes, wanted, deadline)
 
     def _workload(self) -> None:
-        workers = _made(self._workers)
+        workers = made(self._workers, "the workers")
         workers.begin()
         self._pause(self.scenario.warm_up, "the warm-up")
         self._zero = self._clock.monotonic_ns()
@@ -194,7 +191,7 @@ class Trial:
         self._loop.run_until(lambda: not self._acting, "the undoing of every fault", deadline, shielded=True)
 
     def _quiet(self) -> None:
-        workers = _made(self._workers)
+        workers = made(self._workers, "the workers")
         self._pause(self.scenario.quiet, "the quiet period")
         good = self.scenario.steady_state.good_probes
         self._await(lambda: workers.streak >= good, "the target to serve again")
@@ -242,8 +239,8 @@ class Trial:
             self._faults_over = now
         until = self.scenario.workload.until
         if until.operations is not None:
-            return _made(self._workers).answered - self._answered_before >= until.operations
-        start = self._faults_over if until.seconds is None else _made(self._zero)
+            return made(self._workers, "the workers").answered - self._answered_before >= until.operations
+        start = self._faults_over if until.seconds is None else made(self._zero, "time zero")
         end = start + round((until.seconds or until.after_faults_s or 0.0) * NS_PER_S)
         if now < end:
             self._loop.at(end, lambda: None)
@@ -258,13 +255,13 @@ class Trial:
             self._loop.at(following, self._arm)
 
     def _begin(self, step: schedule.Step, due: int) -> None:
-        injector = _made(self._injector)
+        injector = made(self._injector, "the injector")
         fault = self.scenario.faults[step.fault].parameters
         self._act(partial(injector.inject, step, fault, due), partial(self._injected, step))
 
     def _injected(self, step: schedule.Step) -> None:
         now = self._clock.monotonic_ns()
-        injector = _made(self._injector)
+        injector = made(self._injector, "the injector")
         if step.hold_s is not None and step.n in injector.held:
             self._ending.add(step.n)
             self._loop.after(step.hold_s, partial(self._end, step.n))
@@ -273,7 +270,7 @@ class Trial:
 
     def _end(self, n: int) -> None:
         self._ending.discard(n)
-        self._act(partial(_made(self._injector).undo, n))
+        self._act(partial(made(self._injector, "the injector").undo, n))
 
     def _act(self, function: Callable[[], None], then: Callable[[], None] | None = None) -> None:
         self._acting += 1
@@ -301,7 +298,7 @@ class Trial:
 
         for step in steps:
             fault = self.scenario.faults[step.fault].parameters
-            act = partial(_made(self._injector).inject, step, fault, self._clock.monotonic_ns())
+            act = partial(made(self._injector, "the injector").inject, step, fault, self._clock.monotonic_ns())
             self._act(act, partial(injected, step))
 
     def _reported(self, event: Emitted) -> None:
@@ -364,12 +361,6 @@ class Trial:
             os.write(1, line + b"\n")
         except BrokenPipeError:
             return  # nobody is looking any more
-
-
-def _made(part: T | None) -> T:
-    if part is None:
-        raise HarnessBug("a phase used what an earlier phase has not made")
-    return part
 
 
 def _die_with_parent() -> None:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from harness.adapter import Launch
-from harness.errors import HarnessBug
+from harness.errors import HarnessBug, made
 from harness.wire import Json, Lines
 
 
@@ -51,12 +51,14 @@ class Worker:
 
     def fileno(self) -> int:
         """Descriptor of its reports."""
-        return _given(self._process.stdout).fileno()
+        return made(self._process.stdout, "a worker's pipe").fileno()
 
     def tell(self, command: str, **arguments: object) -> None:
         """Send a command; one that cannot be delivered shows as the end of its reports."""
         try:
-            _given(self._process.stdin).write(msgspec.json.encode({"do": command, **arguments}) + b"\n")
+            made(self._process.stdin, "a worker's pipe").write(
+                msgspec.json.encode({"do": command, **arguments}) + b"\n"
+            )
         except BrokenPipeError:
             return
 
@@ -67,13 +69,13 @@ class Worker:
 
     def close(self, patience_s: float) -> None:
         """End its input, so that it leaves; kill it if it does not."""
-        _given(self._process.stdin).close()
+        made(self._process.stdin, "a worker's pipe").close()
         try:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        _given(self._process.stdout).close()
+        made(self._process.stdout, "a worker's pipe").close()
 
 
 class Commands:
@@ -108,9 +110,3 @@ def report(**members: object) -> None:
         os.write(1, msgspec.json.encode(members) + b"\n")
     except BrokenPipeError:
         return
-
-
-def _given(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise HarnessBug("a worker was started without pipes")
-    return pipe
