@@ -249,15 +249,15 @@ class Trial:
     def _arm(self) -> None:
         """Begin what is due and come back for what is next."""
         for due in self._timeline.due(self._clock.monotonic_ns()):
-            self._begin(due.step, due.at)
+            self._begin(due.step, due.at, self._injected)
         following = self._timeline.next_at()
         if following is not None:
             self._loop.at(following, self._arm)
 
-    def _begin(self, step: schedule.Step, due: int) -> None:
+    def _begin(self, step: schedule.Step, due: int, then: Callable[[schedule.Step], None]) -> None:
         injector = made(self._injector, "the injector")
         fault = self.scenario.faults[step.fault].parameters
-        self._act(partial(injector.inject, step, fault, due), partial(self._injected, step))
+        self._act(partial(injector.inject, step, fault, due), partial(then, step))
 
     def _injected(self, step: schedule.Step) -> None:
         now = self._clock.monotonic_ns()
@@ -297,9 +297,7 @@ class Trial:
             self._injected(step)
 
         for step in steps:
-            fault = self.scenario.faults[step.fault].parameters
-            act = partial(made(self._injector, "the injector").inject, step, fault, self._clock.monotonic_ns())
-            self._act(act, partial(injected, step))
+            self._begin(step, self._clock.monotonic_ns(), injected)
 
     def _reported(self, event: Emitted) -> None:
         now = self._clock.monotonic_ns()
