@@ -20,15 +20,18 @@ Host (one process a run):
 
     describe {}                                  -> {"name", "contracts": [..], "handles": {name: handle},
                                                      "events": [..], "failpoints": [..]}
-    start    {"folder", "label", "options"}      -> {"connect": anything}   ready to serve; passed to clients as it is
+    start    {"folder", "label", "options", "links"?} -> {"connect": anything}   ready to serve; passed on to clients
     layout   {"handle"}                          -> {"records": [[offset, length], ..]}          (optional)
     stop     {}                                  -> {}                      what it made outside `folder` is gone
 
 `describe` is asked before `start` (names and types) and again before each fault (where things are *now*): a handle
-is {"type": "process", "pid": 123}, {"type": "file", "path": ".."} or {"type": "folder", "path": ".."}; "pid" and
-"path" are missing while there is none, as before `start`. `folder` is an empty folder of the run: whatever the
-system keeps goes below it. `label` is in the environment as BIGFIVE_LABEL too and must stay there for children: it
-is how the harness finds what is left over. Restarting a killed service is the target's own job.
+is {"type": "process", "pid": 123}, {"type": "file", "path": ".."}, {"type": "folder", "path": ".."} or
+{"type": "link", "address": "host:port"}; "pid", "path" and "address" are missing while there is none, as before
+`start`. A link is a TCP connection from clients to something that `start` starts; `address` is where that listens.
+Where faults shall act on a link, `start` gets `links`, {handle: "host:port"}, and its `connect` must lead clients to
+that address instead. `folder` is an empty folder of the run: whatever the system keeps goes below it. `label` is in
+the environment as BIGFIVE_LABEL too and must stay there for children: it is how the harness finds what is left over.
+Restarting a killed service is the target's own job.
 
 Client (one process each for the workload's clients and the prober):
 
@@ -59,7 +62,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 _SHOWN = 200  # characters of a bad line in an error message
 
 Outcome = Literal["ok", "fail", "info"]
-HandleType = Literal["process", "file", "folder"]
+HandleType = Literal["process", "file", "folder", "link"]
 Json = dict[str, Any]
 
 LABEL_VARIABLE = "BIGFIVE_LABEL"
@@ -83,6 +86,32 @@ CONTRACTS: Mapping[str, Mapping[str, Operation]] = {
     "versioned_store": {
         "read": Operation(("key",), returns=("value", "version")),
         "write": Operation(("key", "value"), optional=("expected_version",), returns=("version",)),
+    },
+    # A lock for each key, and the value it guards. Owner is the client. `acquire` waits its turn for at most `wait_s`,
+    # then fails with {"error": "held"}; a grant ends `lease_s` after it was given or renewed. A key's tokens increase
+    # from grant to grant. `renew` and `release` by anybody but the holder fail with {"error": "not_owner"}. `store`
+    # with a token lower than one seen before fails with {"error": "stale"}. `acquire_all` grants all its keys or none.
+    "locks": {
+        "acquire": Operation(("key", "wait_s", "lease_s"), returns=("token",)),
+        "renew": Operation(("key", "token")),
+        "release": Operation(("key", "token")),
+        "acquire_all": Operation(("keys", "wait_s", "lease_s"), returns=("tokens",)),
+        "release_all": Operation(("tokens",)),
+        "fetch": Operation(("key",), returns=("value",)),
+        "store": Operation(("key", "value", "token")),
+    },
+    # Documents that many agents edit at once. `submit` applies typed operations that were decided on `base_version`;
+    # a repeated `request` (unique in the document) is answered as the first time. Each operation is {"op", "path", ..}:
+    # set {value, expected?}, increment {by}, append {item}, delete {expected?}, write_file {content},
+    # move_ref {from, to}. `conflicts` lists where both sides were kept. A refused submit fails with
+    # {"error": "conflict", "version": current}; an agent over the limit is refused by {"error": "full"}.
+    "documents": {
+        "attach": Operation(("document", "agent"), returns=("version",)),
+        "detach": Operation(("document", "agent")),
+        "submit": Operation(
+            ("document", "agent", "base_version", "request", "operations"), returns=("version", "conflicts")
+        ),
+        "inspect": Operation(("document",), returns=("content", "version", "conflicts")),
     },
 }
 
