@@ -23,6 +23,7 @@ COMMANDS = {
     "replay": ("replay", "Run a recorded trial again, with its seed."),
     "judge": ("judge", "Judge a history, or a recorded trial again."),
     "report": ("report", "Write the page of a suite, or of several, again."),
+    "compare": ("compare", "Compare two suites: did healing get slower?"),
     "list": ("listing", "List scenarios and plug-ins."),
     "explain": ("explain", "Explain a fault, check, runner, report or topic, or a past failure."),
     "new": ("new", "Write a scenario or an adapter to begin with."),
