@@ -65,10 +65,9 @@ def _ask(name: str) -> None:
 
 def write_at(descriptor: int, data: bytes, offset: int) -> None:
     """Write all of `data` at `offset`; the kernel may take it in several pieces, and does when a disk fills up."""
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(descriptor, rest, offset)
-        rest, offset = rest[written:], offset + written
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
 
 
 def sync_folder(folder: Path) -> None:

@@ -35,21 +35,21 @@ def draw(history: History, files: Mapping[str, bytes]) -> Blueprint | None:
 
     A document that is good is kept as it is: it need not be younger than it is.
     """
-    headers = [link.record for link in history.headers()]
+    headers = history.headers()
     snapshots = [_snapshot_before(header) for header in headers[-SNAPSHOTS_KEPT:]]
     oldest = min((point.seq for point in snapshots), default=0)
     first = max((header.seq for header in headers if header.seq <= oldest + 1), default=None)
     if first is None:
         return None
     wanted = {layout.snapshot(point.seq): _snapshot(history, point, files) for point in snapshots}
-    kept = history.path[first - history.start.seq - 1 :]
-    for generation, links in groupby(kept, key=lambda link: link.record.gen):
-        wanted[layout.journal(generation)] = b"".join(link.frame for link in links)
+    kept = [run for run in history.path if run.first.seq >= first]
+    for generation, runs in groupby(kept, key=lambda run: run.first.gen):
+        wanted[layout.journal(generation)] = b"".join(run.content for run in runs)
         wanted[layout.mirror(generation)] = wanted[layout.journal(generation)]
     wanted[layout.STATE], checkpoint = _state(history, files)
-    last = kept[-1].record
-    acknowledged = sum(len(x.frame) for x in kept if x.record.gen == last.gen and x.record.seq <= last.ack)
-    return Blueprint(last.gen, history.head, wanted, checkpoint, acknowledged, history.marked())
+    last = kept[-1].last
+    acknowledged = sum(run.length_to(last.ack) for run in kept if run.first.gen == last.gen)
+    return Blueprint(last.gen, history.head, wanted, checkpoint, acknowledged, history.marked)
 
 
 def _state(history: History, files: Mapping[str, bytes]) -> tuple[bytes, int]:
@@ -57,7 +57,7 @@ def _state(history: History, files: Mapping[str, bytes]) -> tuple[bytes, int]:
 
     As it is, if it is good; else as it was when last marked, so that it equals the one lost; else as it would be now.
     """
-    marked, have = history.marked(), history.bases.get(layout.STATE)
+    marked, have = history.marked, history.bases.get(layout.STATE)
     if have is not None and have.seq >= marked:
         return files[layout.STATE], have.seq
     at = history.point(marked) or history.head

@@ -17,6 +17,8 @@ from targets.state.errors import OutcomeUnknown, StateError
 class Write:
     """One writer's wish and what became of it: a new `version` or an `error`."""
 
+    __slots__ = ("bell", "done", "error", "expected", "key", "value", "version")
+
     def __init__(self, key: str, value: msgspec.Raw, expected: int | None) -> None:
         self.key = key
         self.value = value
@@ -24,10 +26,14 @@ class Write:
         self.version = 0
         self.error: StateError | None = None
         self.done = False
-        # Rung when it is done, or has to lead. A bell each, for with one condition variable all who wake up queue for
-        # its lock again: that cost more than the sync (measured, 10 writers).
-        self.bell = threading.Lock()
-        self.bell.acquire()
+        # A follower's: rung when it is done, or has to lead. A bell each, for with one condition variable all who wake
+        # up queue for its lock again: that cost more than the sync (measured, 10 writers).
+        self.bell: threading.Lock | None = None
+
+    def wake(self) -> None:
+        """Ring the bell, if anybody sleeps by it."""
+        if self.bell is not None:
+            self.bell.release()
 
 
 class GroupCommit:
@@ -47,8 +53,11 @@ class GroupCommit:
         """Return the new version once it is durable. Raises a `StateError`."""
         with self._door:
             self._waiting.append(write)
-            follows, self._led = self._led, True
-        if follows:
+            if self._led:
+                write.bell = threading.Lock()
+                write.bell.acquire()
+            self._led = True
+        if write.bell is not None:
             write.bell.acquire()
         if not write.done:
             self._lead()
@@ -58,25 +67,27 @@ class GroupCommit:
 
     def _lead(self) -> None:
         """Commit for all who wait, then let the first of those who came meanwhile lead, then wake the followers."""
-        failure: StateError | None = OutcomeUnknown("the commit ended unexpectedly")
         batch: list[Write] = []
+        failure: StateError | None = None
         try:
             with self.turn:
                 with self._door:
                     batch, self._waiting = self._waiting, []
                 self._commit(batch)
-            failure = None
         except StateError as error:
             failure = error
+        except BaseException:
+            failure = OutcomeUnknown("the commit ended unexpectedly")
+            raise
         finally:
             self._pass_on()
             for write in batch:
                 write.error = failure or write.error  # even of a conflict: it may have been with a write that failed
                 write.done = True
-                write.bell.release()
+                write.wake()
 
     def _pass_on(self) -> None:
         with self._door:
             self._led = bool(self._waiting)
             if self._waiting:
-                self._waiting[0].bell.release()
+                self._waiting[0].wake()

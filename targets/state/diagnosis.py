@@ -10,8 +10,6 @@ from targets.state import documents, frames, layout, records
 from targets.state.blueprint import Blueprint
 from targets.state.errors import Unrecoverable
 
-_CHUNK = 1 << 16
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -54,7 +52,7 @@ def check_end(plan: Blueprint, files: Mapping[str, bytes]) -> bool:
     _refuse_unknown_generations(plan, files)
     name, other = layout.journal(plan.generation), layout.mirror(plan.generation)
     have, want, mirror = files.get(name, b""), plan.files[name] or b"", files.get(other, b"")
-    if not have.startswith(want) or have == want:
+    if have == want or not have.startswith(want):
         return True
     # An empty one witnesses nothing: a mirror is born with its header.
     intact = bool(mirror) and want.startswith(mirror) and len(mirror) >= plan.acknowledged
@@ -109,10 +107,11 @@ def _describe_document(have: bytes, want: bytes | None, at: int) -> str:
 
 def first_difference(one: bytes, other: bytes) -> int:
     """Return the offset of the first byte that differs, or the length of the shorter one."""
-    length = min(len(one), len(other))
-    for start in range(0, length, _CHUNK):  # comparing 100 MB byte by byte would take longer than the whole recovery
-        here, there = one[start : start + _CHUNK], other[start : start + _CHUNK]
-        if here != there:
-            same = (a == b for a, b in zip(here, there, strict=False))
-            return next((start + at for at, equal in enumerate(same) if not equal), length)
-    return length
+    same, length = 0, min(len(one), len(other))
+    while same < length:  # halve what is left; byte by byte, 100 MB would take longer than the whole recovery
+        middle = (same + length + 1) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            length = middle - 1
+    return same

@@ -2,17 +2,20 @@
 
 Every bit of a frame is guarded: the body and its length by the hash, the hash by the body, the separators by position,
 and hexadecimal digits must be lowercase, or flipping 0x20 in them would go unnoticed. A body is JSON and so holds no
-newline: no frame can hide inside another one.
+newline: no frame can hide inside another one, and each ends where the next newline is.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Iterator
+from hashlib import sha256
 
 import msgspec
 
-OVERHEAD = 8 + 1 + 64 + 1 + 1
+_DIGEST = 8 + 1
+_BODY = _DIGEST + 64 + 1
+OVERHEAD = _BODY + 1
 
 # A lookahead finds overlapping candidates: the digits before a true frame may look like the beginning of one.
 _CANDIDATE = re.compile(rb"(?=[0-9a-f]{8} [0-9a-f]{64} )")
@@ -38,22 +41,24 @@ class Gap(msgspec.Struct, frozen=True):
 
 def encode(body: bytes) -> tuple[bytes, str]:
     """Return the frame around `body`, and the hash of `body`."""
-    digest = hashlib.sha256(body).hexdigest()
-    return b"%08x %s %s\n" % (len(body), digest.encode(), body), digest
+    digest = sha256(body).hexdigest()
+    return b"%08x %b %b\n" % (len(body), digest.encode(), body), digest
+
+
+def walk(data: bytes, offset: int) -> Iterator[tuple[bytes, str, int]]:
+    """Yield body, hash and end of one frame after the other, from exactly `offset` on, until something is no frame."""
+    while (newline := data.find(b"\n", offset)) >= 0:
+        body = data[offset + _BODY : newline]
+        digest = sha256(body).hexdigest()
+        if not data.startswith(b"%08x %b " % (len(body), digest.encode()), offset):
+            return
+        offset = newline + 1
+        yield body, digest, offset
 
 
 def frame_at(data: bytes, offset: int) -> Frame | None:
     """Return the frame that begins exactly at `offset`, or None."""
-    prefix = _PREFIX.match(data, offset)
-    if prefix is None:
-        return None
-    start = prefix.end()
-    end = start + int(prefix[1], 16)
-    body = data[start:end]
-    digest = hashlib.sha256(body).hexdigest()
-    if data[end : end + 1] != b"\n" or digest.encode() != prefix[2]:
-        return None
-    return Frame(offset, end + 1, digest, body)
+    return next((Frame(offset, end, digest, body) for body, digest, end in walk(data, offset)), None)
 
 
 def scan(data: bytes) -> tuple[list[Frame], list[Gap]]:
@@ -62,20 +67,24 @@ def scan(data: bytes) -> tuple[list[Frame], list[Gap]]:
     gaps: list[Gap] = []
     offset = 0
     while offset < len(data):
-        frame = frame_at(data, offset)
-        if frame is None:
-            frame = _next_frame(data, offset + 1)
-            gaps.append(Gap(offset, len(data) if frame is None else frame.offset))
-        if frame is None:
-            break
-        frames.append(frame)
-        offset = frame.end
+        for body, digest, end in walk(data, offset):
+            frames.append(Frame(offset, end, digest, body))
+            offset = end
+        if offset < len(data):
+            gaps.append(Gap(offset, next_frame(data, offset + 1)))
+            offset = gaps[-1].end
     return frames, gaps
 
 
-def _next_frame(data: bytes, offset: int) -> Frame | None:
-    found = (frame_at(data, candidate.start()) for candidate in _CANDIDATE.finditer(data, offset))
-    return next((frame for frame in found if frame is not None), None)
+def next_frame(data: bytes, offset: int) -> int:
+    """Return where the first whole frame from `offset` on begins, or the length of `data`."""
+    starts = (candidate.start() for candidate in _CANDIDATE.finditer(data, offset))
+    return next((start for start in starts if frame_at(data, start) is not None), len(data))
+
+
+def digest_at(data: bytes, offset: int) -> str:
+    """Return the hash that the frame at `offset` bears."""
+    return data[offset + _DIGEST : offset + _BODY - 1].decode()
 
 
 def is_beginning(data: bytes) -> bool:

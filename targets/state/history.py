@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from targets.state import documents, layout
 from targets.state.errors import Unrecoverable
-from targets.state.records import Entry, Header, Mark, Point, Put, genesis
-from targets.state.survey import Link, Survey
+from targets.state.records import Entry, Header, Mark, Point, Put, Record, genesis
+from targets.state.runs import Run
+from targets.state.survey import Survey
 
 _NOTHING = "journal"
 
@@ -21,7 +23,7 @@ class History:
     """
 
     store: str
-    path: tuple[Link, ...]
+    path: tuple[Run, ...]
     start: Point
     head: Point
     bases: Mapping[str, Point]
@@ -35,9 +37,10 @@ class History:
             return None
         base, source = max(reachable)
         entries = self._base(source).copy()
-        for link in self.path[base - self.start.seq : seq - self.start.seq]:
-            if isinstance(link.record.op, Put):
-                entries[link.record.op.key] = (link.record.op.version, link.record.op.value)
+        for run in self.path:
+            for op in run.between(base, seq):
+                if isinstance(op, Put):
+                    entries[op.key] = (op.version, op.value)
         return entries, source
 
     def _base(self, source: str) -> dict[str, Entry]:
@@ -48,8 +51,7 @@ class History:
 
     def point(self, seq: int) -> Point | None:
         """Return the point at record `seq`, or None where the path does not lead past it."""
-        index = seq - self.start.seq - 1
-        return Point(seq, self.path[index].digest) if 0 <= index < len(self.path) else None
+        return next((run.point(seq) for run in self.path if run.start.seq < seq <= run.head.seq), None)
 
     def present(self) -> tuple[dict[str, Entry], str]:
         """Return the state at the head and the file it was built on; there always is one."""
@@ -58,13 +60,15 @@ class History:
             raise _lost(self._survey, "no document on the chain", self.start.seq)
         return found
 
-    def headers(self) -> list[Link]:
+    def headers(self) -> list[Record]:
         """Return the first records of all generations that are known from their beginning."""
-        return [link for link in self.path if isinstance(link.record.op, Header)]
+        return [run.first for run in self.path if isinstance(run.first.op, Header)]
 
+    @cached_property
     def marked(self) -> int:
         """Return up to where `state.json` was once durable; 0 if no record says so."""
-        return max((link.record.op.at for link in self.path if isinstance(link.record.op, Mark)), default=0)
+        backwards = (op for run in reversed(self.path) for op in reversed(run.ops))
+        return next((op.at for op in backwards if isinstance(op, Mark)), 0)
 
 
 def reconstruct(survey: Survey) -> History:
@@ -73,26 +77,34 @@ def reconstruct(survey: Survey) -> History:
     The latest record is found among all copies, and the way back from it is unique, since each record names the one
     before by hash: damage, old copies and foreign records can hide a record but never add or reorder one.
     """
-    if not survey.links:
+    if not survey.runs:
         foreign = f": {', '.join(sorted(survey.foreign))} of another store" if survey.foreign else ""
         raise _lost(survey, f"no journal record survives{foreign}", 1)
-    latest = max(survey.links.values(), key=lambda link: link.record.seq)
-    path = [latest]
-    while (before := survey.links.get(path[-1].record.prev)) is not None:
-        path.append(before)
-    path.reverse()
-    start, head = path[0].record.before, Point(latest.record.seq, latest.digest)
+    path = _path(survey.runs)
+    start, head = path[0].start, path[-1].head
     points = {name: document.point for name, document in survey.documents.items()}
     for name, point in points.items():
         if point.seq > head.seq:
             raise _lost(survey, f"{name} knows record {point.seq}, the journal ends before", head.seq + 1)
-    reached = {start, *(Point(link.record.seq, link.digest) for link in path)}
-    bases = {name: point for name, point in points.items() if point in reached}
+    bases = {name: point for name, point in points.items() if point == start or any(point in run for run in path)}
     if start == genesis(survey.store):
         bases[_NOTHING] = start
     if not bases:
         raise _lost(survey, "no intact copy of a record, and no document after it", start.seq)
-    return History(survey.store, tuple(path), start, head, bases, survey)
+    return History(survey.store, path, start, head, bases, survey)
+
+
+def _path(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Return the parts of runs that lead to the latest record, from as far back as they do."""
+    ending = {run.head: run for run in runs}
+    path = [max(runs, key=lambda run: run.head.seq)]
+    while before := ending.get(path[0].start) or _leading_to(path[0].start, runs):
+        path.insert(0, before)
+    return tuple(path)
+
+
+def _leading_to(point: Point, runs: Sequence[Run]) -> Run | None:
+    return next((run.upto(point.seq) for run in runs if point in run), None)
 
 
 def _lost(survey: Survey, why: str, record: int) -> Unrecoverable:

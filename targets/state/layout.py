@@ -11,6 +11,7 @@ damaged/                  bytes that were found damaged, kept for people; never 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 STATE = "state.json"
 DAMAGED = "damaged"
@@ -34,6 +35,7 @@ def snapshot(seq: int) -> str:
     return f"snapshot-{seq:012}.json"
 
 
+@lru_cache
 def generation_of(name: str) -> int | None:
     """Return the generation if `name` is a journal or a mirror."""
     match = _JOURNAL.fullmatch(name)

@@ -81,11 +81,13 @@ class Ledger:
 
     def _commit(self, batch: list[Write]) -> None:
         """Decide, write and apply. Each write sees the ones before it in the batch; nobody else does until the end."""
-        head, frames, changes = self.head, list[bytes](), dict[str, Entry]()
+        head = self.head
+        frames: list[bytes] = []
+        changes: dict[str, Entry] = {}
         for write in batch:
             version, _ = changes.get(write.key) or self.read(write.key)
-            if write.expected not in {None, version}:
-                write.error = VersionConflict(write.key, write.expected or 0, version)
+            if write.expected is not None and write.expected != version:
+                write.error = VersionConflict(write.key, write.expected, version)
                 continue
             write.version = version + 1
             changes[write.key] = (write.version, write.value)

@@ -31,7 +31,7 @@ def genesis(store: str) -> Point:
     return Point(0, hashlib.sha256(store.encode()).hexdigest())
 
 
-class Header(msgspec.Struct, frozen=True, tag="header", tag_field="is"):
+class Header(msgspec.Struct, frozen=True, gc=False, tag="header", tag_field="is"):
     """The first record of each generation, and the snapshot that was durable before it."""
 
     format: int
@@ -39,7 +39,7 @@ class Header(msgspec.Struct, frozen=True, tag="header", tag_field="is"):
     snapshot_chain: str
 
 
-class Put(msgspec.Struct, frozen=True, tag="put", tag_field="is"):
+class Put(msgspec.Struct, frozen=True, gc=False, tag="put", tag_field="is"):
     """A write."""
 
     key: str
@@ -47,13 +47,16 @@ class Put(msgspec.Struct, frozen=True, tag="put", tag_field="is"):
     version: int
 
 
-class Mark(msgspec.Struct, frozen=True, tag="checkpoint", tag_field="is"):
+class Mark(msgspec.Struct, frozen=True, gc=False, tag="checkpoint", tag_field="is"):
     """A note that `state.json` was durable up to record `at`: one that holds less is an old copy put back."""
 
     at: int
 
 
-class Record(msgspec.Struct, frozen=True):
+Op = Header | Put | Mark
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record.
 
     `ack` is the last record that was in the mirror, and so could be acknowledged, when this one was made: a mirror
@@ -62,7 +65,7 @@ class Record(msgspec.Struct, frozen=True):
 
     ack: int
     gen: int
-    op: Header | Put | Mark
+    op: Op
     prev: str
     seq: int
     store: str
@@ -74,7 +77,8 @@ class Record(msgspec.Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
-_decoder = msgspec.json.Decoder(Record)
+parse = msgspec.json.Decoder(Record).decode
+"""Return the record of a frame's body. Raises `msgspec.MsgspecError` where the body is no record."""
 
 
 def encode(record: Record) -> tuple[bytes, Point]:
@@ -86,6 +90,6 @@ def encode(record: Record) -> tuple[bytes, Point]:
 def decode(body: bytes) -> Record | None:
     """Return the record of a frame's body, or None where the body is no record."""
     try:
-        return _decoder.decode(body)
+        return parse(body)
     except msgspec.MsgspecError:
         return None

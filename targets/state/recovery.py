@@ -105,7 +105,7 @@ def _recover(evidence: Mapping[str, bytes], files: Mapping[str, bytes]) -> Recov
     certain = plan is not None and check_end(plan, evidence)
     findings = tuple(suspects(files) if plan is None else diagnose(plan, files))
     if plan is None or None in plan.files.values():
-        generation = history.path[-1].record.gen + 1
+        generation = history.path[-1].last.gen + 1
         plan, certain = blueprint.fresh_start(history.store, generation, history.head, entries), False
     return Recovery(history.store, history.head, entries, source, findings, plan, files.keys(), certain, history)
 

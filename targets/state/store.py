@@ -84,7 +84,7 @@ class StateStore:
         self._journal_at = journal
         self._vault = Vault(folder)
         self._care = threading.Lock()
-        self._checkpointed = self._snapshotted = 0
+        self._checkpoint_due = self._snapshot_due = 0  # counted in the ledger's writes
         try:
             create_folder(folder)
             self._lock = FolderLock(folder)
@@ -148,9 +148,9 @@ class StateStore:
 
     def care(self) -> None:
         """Take a snapshot or write `state.json` if enough was written since the last."""
-        if self._puts_since(self._snapshotted) >= self._settings.snapshot_every:
+        if self._ledger.puts >= self._snapshot_due:
             self.rotate()
-        elif self._puts_since(self._checkpointed) >= self._settings.checkpoint_every:
+        elif self._ledger.puts >= self._checkpoint_due:
             self.checkpoint()
 
     def checkpoint(self) -> None:
@@ -166,7 +166,7 @@ class StateStore:
             self._emit("snapshot.begin", seq=head.seq)
             self._put(layout.snapshot(head.seq), documents.encode(self._ledger.store, head, entries), "snapshot")
             self._begin_generation(Header(FORMAT, head.seq, head.chain))
-            self._snapshotted = began
+            self._snapshot_due = began + self._settings.snapshot_every
             self._renew_state()
             failpoint("rotate.before_prune")
             self._prune()
@@ -195,21 +195,15 @@ class StateStore:
     def close(self) -> None:
         """Write a last checkpoint and give the folder up."""
         try:
-            if not self.failed and self._puts_since(self._checkpointed):
+            if not self.failed and self._ledger.puts > self._checkpoint_due - self._settings.checkpoint_every:
                 self.checkpoint()
         finally:
             self._ledger.journal.close()
             self._lock.release()
 
-    def _puts_since(self, puts: int) -> int:
-        return self._ledger.puts - puts
-
     def _draw_attention(self) -> None:
-        if (
-            self.failed
-            or self._puts_since(self._snapshotted) >= self._settings.snapshot_every
-            or self._puts_since(self._checkpointed) >= self._settings.checkpoint_every
-        ):
+        puts = self._ledger.puts
+        if puts >= self._checkpoint_due or puts >= self._snapshot_due or self._ledger.journal.failed:
             self.attention.set()
 
     def _current(self) -> tuple[str, str]:
@@ -230,7 +224,7 @@ class StateStore:
         began = self._ledger.puts
         entries, head = self._ledger.freeze()
         self._put(layout.STATE, documents.encode(self._ledger.store, head, entries), "checkpoint")
-        self._checkpointed = began
+        self._checkpoint_due = began + self._settings.checkpoint_every
         self._ledger.mark(head.seq)
 
     def _begin_generation(self, header: Header) -> None:
@@ -328,8 +322,8 @@ class StateStore:
             self._ledger.mark(recovered.plan.checkpoint)
         newest = max(layout.seq_of(name) for name in recovered.files if layout.is_snapshot(name))
         # Counted in records, which are a few more than the writes: snapshots come early rather than late.
-        self._snapshotted = self._ledger.puts - (recovered.head.seq - newest)
-        self._checkpointed = self._ledger.puts
+        self._snapshot_due = self._ledger.puts - (recovered.head.seq - newest) + self._settings.snapshot_every
+        self._checkpoint_due = self._ledger.puts + self._settings.checkpoint_every
         if recovered.source != recovery.NOTHING:
             self._report_restored(recovered.source, began)
         self._draw_attention()

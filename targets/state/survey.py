@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from targets.state import documents, frames, layout, records
+from targets.state import documents, frames, layout, runs
 from targets.state.documents import Document
 from targets.state.errors import UnknownFormat, Unrecoverable
 from targets.state.frames import Gap
-from targets.state.records import FORMAT, Header, Record
+from targets.state.records import FORMAT, Header
+from targets.state.runs import Log, Run
 
 # 8 KiB of damage are 65,536 candidates of 8 KiB to hash: half a second. Larger records rely on their other copies.
 CORRECTABLE_BYTES = 8192
-
-
-class Link(msgspec.Struct, frozen=True):
-    """A record, its hash and the bytes of its frame."""
-
-    record: Record
-    digest: str
-    frame: bytes
 
 
 @dataclass(frozen=True)
 class Survey:
     """What was found.
 
-    `links` are this store's records by hash, whichever copy they were found in, so that each record needs only one
-    good copy. `gaps` are the damaged stretches of each journal and mirror. `foreign` names files of another store.
+    `runs` are this store's records, whichever copy they were found in, so that each record needs only one good copy.
+    `gaps` are the damaged stretches of each journal and mirror. `foreign` names files of another store.
     """
 
     store: str
-    links: Mapping[str, Link]
+    runs: Sequence[Run]
     documents: Mapping[str, Document]
     gaps: Mapping[str, list[Gap]]
     foreign: frozenset[str]
@@ -43,42 +34,41 @@ class Survey:
 
 def examine(files: Mapping[str, bytes]) -> Survey:
     """Read every file. Raises `UnknownFormat`, and `Unrecoverable` where the files do not agree whose they are."""
-    found: dict[str, Document] = {}
-    links: dict[str, list[Link]] = {}
-    gaps: dict[str, list[Gap]] = {}
-    scans: dict[bytes, tuple[list[Link], list[Gap]]] = {}  # a mirror usually equals its journal
-    for name, data in files.items():
-        if layout.generation_of(name) is not None:
-            if data not in scans:
-                scans[data] = _journal(name, data)
-            links[name], gaps[name] = scans[data]
-        elif (document := documents.decode(data)) is not None:
-            _check_format(name, document.format)
-            found[name] = document
+    found = _documents(files)
+    logs = _logs(files)
     stores = {name: document.store for name, document in found.items()}
-    stores |= {name: chain[0].record.store for name, chain in links.items() if chain}
+    stores |= {name: log.runs[0].first.store for name, log in logs.items() if log.runs}
     store = _elect(stores)
     return Survey(
         store=store,
-        links={link.digest: link for chain in links.values() for link in chain if link.record.store == store},
+        runs=[run for log in logs.values() for run in log.runs if run.first.store == store],
         documents={name: document for name, document in found.items() if document.store == store},
-        gaps=gaps,
+        gaps={name: log.gaps for name, log in logs.items()},
         foreign=frozenset(name for name, owner in stores.items() if owner != store),
     )
 
 
-def _journal(name: str, data: bytes) -> tuple[list[Link], list[Gap]]:
-    links = []
-    found, gaps = frames.scan(data)
-    for frame in found:
-        record = records.decode(frame.body)
-        if record is None:
-            gaps.append(Gap(frame.offset, frame.end))
+def _documents(files: Mapping[str, bytes]) -> dict[str, Document]:
+    found = {name: documents.decode(data) for name, data in files.items() if layout.generation_of(name) is None}
+    intact = {name: document for name, document in found.items() if document is not None}
+    for name, document in intact.items():
+        _check_format(name, document.format)
+    return intact
+
+
+def _logs(files: Mapping[str, bytes]) -> dict[str, Log]:
+    """Read journals and mirrors. A mirror usually equals its journal to the byte, and need not be read then."""
+    logs: dict[str, Log] = {}
+    for name, data in sorted(files.items()):
+        generation = layout.generation_of(name)
+        if generation is None:
             continue
-        if isinstance(record.op, Header):
-            _check_format(name, record.op.format)
-        links.append(Link(record, frame.digest, data[frame.offset : frame.end]))
-    return links, sorted(gaps, key=lambda gap: gap.offset)
+        twin = layout.journal(generation)
+        logs[name] = logs[twin] if twin in logs and data == files[twin] else runs.read(data)
+        for run in logs[name].runs:
+            if isinstance(run.first.op, Header):
+                _check_format(name, run.first.op.format)
+    return logs
 
 
 def _check_format(name: str, found: int) -> None:
@@ -112,8 +102,7 @@ def corrected(files: Mapping[str, bytes]) -> dict[str, bytes]:
 def _correct_file(name: str, data: bytes) -> bytes:
     if layout.generation_of(name) is None:
         return data if documents.decode(data) else _flip_back(data, lambda bits: documents.decode(bits) is not None)
-    _, gaps = _journal(name, data)
-    for gap in gaps:
+    for gap in runs.read(data).gaps:
         mended = _flip_back(data[gap.offset : gap.end], _is_whole_frame)
         data = data[: gap.offset] + mended + data[gap.end :]
     return data

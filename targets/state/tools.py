@@ -134,10 +134,10 @@ def show(arguments: argparse.Namespace) -> int:
 def _versions(key: str, history: History) -> list[dict[str, object]]:
     """Return the versions of a key that the folder still knows; `seq` is None for one that a document alone knows."""
     found: list[dict[str, object]] = []
-    for link in history.path:
-        op = link.record.op
+    ops = (op for run in history.path for op in run.ops)
+    for seq, op in enumerate(ops, start=history.start.seq + 1):
         if isinstance(op, Put) and op.key == key:
-            found.append({"seq": link.record.seq, "version": op.version, "value": op.value})
+            found.append({"seq": seq, "version": op.version, "value": op.value})
     oldest = history.entries_at(min(point.seq for point in history.bases.values()))
     version, value = oldest[0].get(key, (0, None)) if oldest else (0, None)
     if version and all(version != each["version"] for each in found):

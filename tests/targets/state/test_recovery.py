@@ -25,6 +25,19 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(scope="module")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Every sort of file and record, each as small as it can be: all its bits are flipped in turn."""
+    folder = tmp_path_factory.mktemp("smallest")
+    store = StateStore(folder, NEVER)
+    store.write("k", 1)
+    store.rotate()
+    store.write("k", 2)
+    files = contents(folder)
+    store.close()
+    return files
+
+
+@pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return build(tmp_path_factory.mktemp("other"), rotations=1, per_rotation=2)
 
@@ -72,43 +85,20 @@ def test_a_healthy_store_has_no_findings_and_needs_no_change(healthy: Files) -> 
     assert recovery.certain
 
 
-def assert_flips_are_repaired(healthy: Files, sort: str, bits: range) -> None:
-    name, truth = name_of(sort, healthy), recover(healthy)
-    for bit in bits:
-        assert_repaired({**healthy, name: flip(healthy[name], bit)}, name, truth)
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_single_flipped_bit_is_found_and_repaired_to_the_byte(smallest: Files, sort: str) -> None:
+    name, truth = name_of(sort, smallest), recover(smallest)
+    for bit in range(8 * len(smallest[name])):
+        assert_repaired({**smallest, name: flip(smallest[name], bit)}, name, truth)
 
 
-def assert_truncations_are_repaired(healthy: Files, sort: str, step: int) -> None:
-    name, truth = name_of(sort, healthy), recover(healthy)
-    for length in range(0, len(healthy[name]), step):
-        recovery = recover({**healthy, name: healthy[name][:length]})
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_truncation_is_found_and_repaired_to_the_byte(smallest: Files, sort: str) -> None:
+    name, truth = name_of(sort, smallest), recover(smallest)
+    for length in range(len(smallest[name])):
+        recovery = recover({**smallest, name: smallest[name][:length]})
         assert [finding.file for finding in recovery.findings] == [name], length
         assert recovery.files == truth.files, length
-
-
-# The fast suite takes every 23rd bit (so all eight in turn) and every 5th length; the mark exhaustive takes them all.
-
-
-@pytest.mark.parametrize("sort", SORTS)
-def test_a_flipped_bit_is_found_and_repaired_to_the_byte(healthy: Files, sort: str) -> None:
-    assert_flips_are_repaired(healthy, sort, range(0, 8 * len(healthy[name_of(sort, healthy)]), 23))
-
-
-@pytest.mark.parametrize("sort", SORTS)
-def test_a_truncation_is_repaired_to_the_byte(healthy: Files, sort: str) -> None:
-    assert_truncations_are_repaired(healthy, sort, 5)
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("sort", SORTS)
-def test_every_single_flipped_bit_is_found_and_repaired_to_the_byte(healthy: Files, sort: str) -> None:
-    assert_flips_are_repaired(healthy, sort, range(8 * len(healthy[name_of(sort, healthy)])))
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("sort", SORTS)
-def test_every_single_truncation_is_repaired_to_the_byte(healthy: Files, sort: str) -> None:
-    assert_truncations_are_repaired(healthy, sort, 1)
 
 
 @pytest.mark.parametrize("sort", ["state.json", "new snapshot", "sealed journal", "sealed mirror", "journal", "mirror"])
@@ -183,6 +173,28 @@ def test_damage_in_different_places_of_both_copies_is_repaired(healthy: Files) -
         records[gap - 1] = b"#" * 70
         helix[mirror] = b"".join(records)
         assert recover({**healthy, **helix}).files == truth.files
+
+
+def test_each_record_needs_one_good_copy_however_the_bad_ones_are_spread(tmp_path: Path) -> None:
+    store = StateStore(tmp_path, NEVER)
+    fill(store, 60)
+    files = contents(tmp_path)
+    store.close()
+    bad = dict(files)
+    for first, name in enumerate((layout.journal(1), layout.mirror(1))):
+        copy = records_of(files[name])
+        copy[first::2] = [b"#" * len(record) for record in copy[first::2]]
+        bad[name] = b"".join(copy)
+    recovery = recover(bad)
+    assert damaged(recovery) == [layout.journal(1), layout.mirror(1)]
+    assert recovery.files == files
+    assert recovery.entries == recover(files).entries
+
+
+@pytest.mark.parametrize("sort", ["sealed journal", "sealed mirror"])
+def test_a_generation_that_stands_behind_another_in_one_file_is_cut_off(healthy: Files, sort: str) -> None:
+    name, truth = name_of(sort, healthy), recover(healthy)
+    assert_repaired({**healthy, name: healthy[name] + healthy[layout.journal(2)]}, name, truth)
 
 
 class TestTheEndOfTheJournal:

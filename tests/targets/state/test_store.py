@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Callable
@@ -13,15 +12,7 @@ import pytest
 from support.state_kit import NEVER, Recorder, contents, fill, values
 from targets.durable import FolderInUse, FolderLock
 from targets.state import layout
-from targets.state.errors import (
-    BadRequest,
-    CannotOpen,
-    NotWritten,
-    OutcomeUnknown,
-    ReadOnly,
-    Unrecoverable,
-    VersionConflict,
-)
+from targets.state.errors import BadRequest, CannotOpen, Unrecoverable, VersionConflict
 from targets.state.recovery import recover
 from targets.state.settings import Settings
 from targets.state.store import StateStore
@@ -300,94 +291,6 @@ def test_a_creation_that_was_interrupted_is_begun_again(tmp_path: Path) -> None:
         if not layout.is_snapshot(name):
             (tmp_path / name).unlink()
     assert StateStore(tmp_path).read("k") == (None, 0)
-
-
-class TestABrokenDisk:
-    """The errors that a disk can answer with; those of a real one are under tests/chaos."""
-
-    def test_a_full_disk_is_certainly_not_written_and_works_again_later(
-        self, store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fill(store, 2)
-        write = os.pwrite
-
-        def full(descriptor: int, data: bytes, offset: int) -> int:
-            if len(data) > 10:
-                return write(descriptor, data[:10], offset)
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "pwrite", full)
-            with pytest.raises(NotWritten, match="No space"):
-                store.write("k0", "lost")
-        assert store.write("k0", "kept") == 2
-        files = contents(tmp_path)
-        assert recover(files).findings == ()
-        assert store.read("k0") == ("kept", 2)
-
-    @pytest.mark.parametrize("failing", ["fdatasync", "ftruncate"])
-    def test_after_a_failed_sync_nothing_is_acknowledged_until_opened_anew(
-        self, store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
-    ) -> None:
-        fill(store, 3)
-
-        def broken(*_: object) -> None:
-            raise OSError(errno.EIO, "Input/output error")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(os, failing, broken)
-            if failing == "ftruncate":
-                patch.setattr(os, "pwrite", broken)
-            with pytest.raises(OutcomeUnknown) as unknown:
-                store.write("k0", "perhaps")
-        assert not unknown.value.certainly_not_done
-        with pytest.raises(ReadOnly):
-            store.write("k0", "no")
-        assert store.attention.is_set()
-        assert store.read("k0") == ({"n": 0}, 1)
-        store.close()
-        assert StateStore(tmp_path).read("k1") == ({"n": 1}, 1)
-
-    def test_a_rotation_that_fails_half_way_leaves_the_old_generation_in_use(
-        self, store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fill(store, 3)
-        rename = Path.rename
-
-        def broken(path: Path, target: Path) -> Path:
-            if target.name == layout.mirror(2):
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return rename(path, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "rename", broken)
-            with pytest.raises(OSError, match="No space"):
-                store.rotate()
-        fill(store, 3, 10)
-        files = contents(tmp_path)
-        assert layout.journal(2) not in files
-        store.rotate()
-        store.close()
-        assert StateStore(tmp_path).read("k1") == ({"n": 10}, 2)
-
-    def test_a_repair_that_fails_stops_the_store_rather_than_lose_writes(
-        self, store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fill(store, 3)
-        (tmp_path / layout.snapshot(0)).write_bytes(b"by hand")
-
-        def broken(*_: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "rename", broken)
-            with pytest.raises(OSError, match="No space"):
-                store.scrub()
-        with pytest.raises(ReadOnly):
-            store.write("k0", 1)
-        assert store.scrub() == [layout.snapshot(0)]
-        store.close()
-        assert StateStore(tmp_path).read("k2") == ({"n": 2}, 1)
 
 
 class TestSettings:
