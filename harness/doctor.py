@@ -9,14 +9,16 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.containers import wires
+from harness.containers.address import Address
 from harness.errors import EnvironmentLacks
 from harness.registry import FAULTS
 from harness.undo import state_directory
@@ -25,6 +27,16 @@ if TYPE_CHECKING:
     from harness.scenario.model import Scenario
 
 _PATIENCE_S = 1.0
+
+
+def own_programs() -> Path:
+    """Return the folder of programs that `bigfive doctor --fix` has built."""
+    return state_directory() / "bin"
+
+
+def find_program(name: str) -> str | None:
+    """Return where a program is: on PATH, or among those that `--fix` has built."""
+    return shutil.which(name) or shutil.which(name, path=str(own_programs()))
 
 
 class Lacking(Exception):
@@ -87,42 +99,65 @@ def _root() -> str:
 
 
 def _docker() -> str:
-    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    address = _address()
     try:
-        with _connect(address) as connection:
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-            status = connection.makefile("rb").readline().decode(errors="replace").strip()
+        reply = wires.ask(address, "/_ping", _PATIENCE_S)
     except (OSError, ValueError) as error:
-        raise Lacking(f"no engine answers at {address}: {error}") from error
-    if " 200 " not in f"{status} ":
-        raise Lacking(f"{address} answers {status!r}")
-    return address
+        raise Lacking(f"no engine answers at {address.url}: {error}") from error
+    if reply.status != HTTPStatus.OK:
+        raise Lacking(f"{address.url} answers {reply.status}: {reply.body.decode(errors='replace').strip()}")
+    return address.url
 
 
-def _connect(address: str) -> socket.socket:
-    scheme, _, rest = address.partition("://")
-    if scheme == "unix":
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(_PATIENCE_S)
-        try:
-            connection.connect(rest)
-        except OSError:
-            connection.close()
-            raise
-        return connection
-    host, _, port = rest.partition(":")
-    return socket.create_connection((host, int(port)), _PATIENCE_S)
+def _address() -> Address:
+    try:
+        return Address.current()
+    except EnvironmentLacks as error:
+        raise Lacking(error.reason) from error
+
+
+def _image() -> str:
+    from harness.containers import image  # noqa: PLC0415  looks at every installed package: only for this probe
+
+    _docker()
+    try:
+        found = image.present(_address())
+    except (OSError, ValueError) as error:
+        raise Lacking(f"the engine does not say: {error}") from error
+    except EnvironmentLacks as error:
+        raise Lacking(error.reason) from error
+    if found is None:
+        raise Lacking("the engine has none that is up to date")
+    return found
 
 
 @cache  # equal probes make equal capabilities, which are probed once
 def _on_path(program: str) -> Callable[[], str]:
     def probe() -> str:
-        found = shutil.which(program)
+        found = find_program(program)
         if found is None:
             raise Lacking(f"there is no {program} on PATH")
         return found
 
     return probe
+
+
+def _faketime() -> str:
+    places = (Path(root) / "faketime" / "libfaketime.so.1" for root in ("/usr/lib", "/usr/local/lib"))
+    found = next(
+        (path for path in (*places, *Path("/usr/lib").glob("*/faketime/libfaketime.so.1")) if path.exists()), None
+    )
+    if found is None:
+        raise Lacking("there is no libfaketime.so.1")
+    return str(found)
+
+
+def _chromium() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise Lacking(f"there is no {', '.join(names[:-1])} or {names[-1]} on PATH")
+    return found
 
 
 def _fuse() -> str:
@@ -165,17 +200,22 @@ _TABLE = (
     ),
     Capability("root", _root, "faults in the kernel's tables", "run as root, in a throw-away machine or container"),
     Capability("docker", _docker, "containers, networks", "install docker.io, start it, join the group `docker`"),
+    Capability("image", _image, "containers that run the targets", "bigfive doctor --fix image"),
     _program("redis-server", "locks on Redis", "apt-get install redis-server"),
     _program(
         "toxiproxy-server",
         "network toxics",
         "go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0; call it toxiproxy-server",
     ),
+    Capability("faketime", _faketime, "clocks that jump", "apt-get install libfaketime"),
+    Capability("chromium", _chromium, "tests of the report's page", "apt-get install chromium"),
     _program("strace", "faults at system calls", "apt-get install strace"),
     _program("node", "the adapter in Node.js", "apt-get install nodejs"),
     Capability("fuse", _fuse, "disks that forget and fail", "modprobe fuse; in a container: --device /dev/fuse"),
     Capability("cgroup", _cgroup, "memory and CPU limits", "mount a cgroup hierarchy on /sys/fs/cgroup"),
 )
+
+_IMPLIED = {"redis": "redis-server"}  # by value of an option of the target
 
 CAPABILITIES = {capability.name: capability for capability in _TABLE}
 
@@ -183,6 +223,12 @@ CAPABILITIES = {capability.name: capability for capability in _TABLE}
 def examine() -> Iterator[Finding]:
     """Probe every capability, in the order of the table."""
     return map(probe, _TABLE)
+
+
+def examine_again(capabilities: Iterable[Capability]) -> list[Finding]:
+    """Probe capabilities whatever was found before: something has been done about them."""
+    probe.cache_clear()
+    return [probe(capability) for capability in capabilities]
 
 
 @cache  # a trial in a suite of thousands must not ask the engine again
@@ -195,11 +241,12 @@ def probe(capability: Capability) -> Finding:
 
 
 def needs(scenario: Scenario) -> list[Capability]:
-    """Derive what a scenario needs: what everything needs, its adapter's program, and what its faults name.
+    """Derive what a scenario needs: what everything needs, its adapter's program, what its faults and options name.
 
     Raises `ScenarioError` for a fault that does not exist.
     """
     names = {name for step in scenario.faults for name in getattr(FAULTS.get(step.kind), "needs", ())}
+    names |= {_IMPLIED[value] for value in scenario.with_.values() if isinstance(value, str) and value in _IMPLIED}
     listed = [capability for capability in _TABLE if capability.required or capability.name in names]
     return [*listed, *_adapter(scenario)]
 

@@ -7,6 +7,7 @@
     │   ├── AdapterDied        its process ended while we were talking to it
     │   └── ProtocolViolation  it said something the wire protocol forbids
     ├── FaultNotProven         a fault was injected and did not take effect   UNKNOWN
+    │   └── EngineFailed       the container engine failed in the middle       UNKNOWN
     ├── TimedOut               a condition did not come true in time          UNKNOWN, or FAIL after steady state
     ├── Interrupted            a signal asked us to stop                      exit 2
     ├── UndoFailed             something could not be put back                exit 3
@@ -69,6 +70,17 @@ class ProtocolViolation(TargetFailed):
 
 class FaultNotProven(BigfiveError):
     """A fault without a proof that it took effect. Whatever the checks say, such a trial proves nothing."""
+
+
+class EngineFailed(FaultNotProven):
+    """A container engine that answered before did not do what it was asked.
+
+    `kind` is "away" (died or restarting), "slow", "full" (its disk), "gone" (what it was asked about) or "refused".
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class TimedOut(BigfiveError):

@@ -102,7 +102,7 @@ def _facts(registry: Registry, plugin: type[Any]) -> Iterator[str]:
     if registry is CHECKS and plugin.shorthand:
         yield f"short form: `{plugin.kind}: value` sets {plugin.shorthand}"
     if registry is RUNNERS:
-        yield f"contract: {plugin.contract}"
+        yield f"contract: {' or '.join(plugin.contracts)}"
         yield f"handles: {', '.join(f'{name} ({kind})' for name, kind in plugin.handles.items())}"
 
 

@@ -17,6 +17,7 @@ from harness.registry import FAULTS, fault
 from harness.scenario.load import load
 from harness.scenario.model import Scenario
 from harness.wire import Json
+from support.engines import http, server
 from support.suites import write_scenario
 
 
@@ -149,3 +150,37 @@ def test_another_distribution_with_our_package_is_noticed(tmp_path: Path, monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(Lacking, match="harness"):
         doctor._own_name()
+
+
+def test_there_is_no_image_where_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/socket")
+    with pytest.raises(Lacking, match="no engine answers"):
+        CAPABILITIES["image"].probe()
+
+
+def test_an_address_that_means_nothing_is_the_reason_why_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "elsewhere")
+    with pytest.raises(Lacking, match="'elsewhere', which is no address"):
+        CAPABILITIES["docker"].probe()
+
+
+def test_an_engine_with_our_image_is_told_from_one_that_talks_nonsense(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server(http(b'{"Id": "sha256:1"}'), tmp_path) as url:
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert CAPABILITIES["image"].probe().startswith("bigfive:")
+    (tmp_path / "engine").unlink()
+    with server(http(b"OK"), tmp_path) as url:
+        monkeypatch.setenv("DOCKER_HOST", url)
+        with pytest.raises(Lacking, match="does not say"):
+            CAPABILITIES["image"].probe()
+
+
+@pytest.mark.parametrize("name", ["chromium", "google-chrome"])
+def test_a_chromium_by_any_of_its_names_will_do(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Lacking, match="chromium, chromium-browser or google-chrome"):
+        CAPABILITIES["chromium"].probe()
+    (tmp_path / name).touch(mode=0o755)
+    assert CAPABILITIES["chromium"].probe() == str(tmp_path / name)
