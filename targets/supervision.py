@@ -96,7 +96,7 @@ class _Child:
                 process_group=0,
                 pass_fds=(told,),
                 env={**os.environ, READY_VARIABLE: str(told)},
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  one system call, no locks, no imports
+                preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509  one system call, no locks, no imports
             )
         except OSError:
             os.close(self._readiness)
@@ -147,7 +147,9 @@ def die_with_parent(number: int = signal.SIGTERM) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def dying_with(parent: int) -> Callable[[], None]:
+    """Return what lets a new child of the process `parent` die with it; to be called in the child, before `exec`."""
+
     def arm() -> None:
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:  # it died before the signal was armed
