@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -57,29 +56,8 @@ EVENTS = (
 STORE, LIVES = "store", "lives"
 Parser = TypeVar("Parser", bound=argparse.ArgumentParser)
 
-_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED}
-_RETRY_S = 0.05
 SWITCH_INTERVAL_S = 0.0005
 """At 2 GiB/s the usual 5 ms, for which one thread may keep the interpreter from the monitor, are 10 MiB."""
-
-
-class Door(Listener):
-    """A listener that outlives a lack of threads and descriptors: whom nobody can serve is hung up on, or waits."""
-
-    def serve(self) -> None:
-        """Accept until `stop`."""
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError as error:
-                if error.errno not in _SCARCE:
-                    return  # stop() shut the socket down under accept()
-                select.select([], [], [], _RETRY_S)
-                continue
-            try:
-                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-            except RuntimeError:  # that is how Python says that there are no more threads
-                connection.close()
 
 
 class Service:
@@ -115,7 +93,7 @@ class Service:
                 pace=self.pace,
                 arm=arm_for(self._group, herald) if self.woken_by_kernel else None,
             )
-            self._listener = Door(path, self._worker.answer)
+            self._listener = Listener(path, self._worker.answer)
         except BaseException:
             self._store.close()
             raise

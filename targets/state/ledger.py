@@ -6,7 +6,7 @@ import msgspec
 
 from targets.state import records
 from targets.state.commits import GroupCommit, Write
-from targets.state.errors import BadRequest, VersionConflict
+from targets.state.errors import BadRequest, StateError, VersionConflict
 from targets.state.journal import Journal
 from targets.state.records import Entry, Header, Mark, Point, Put, Record
 from targets.state.recovery import Recovery
@@ -94,7 +94,17 @@ class Ledger:
             frame, head = self.record(Put(write.key, write.value, write.version), head)
             frames.append(frame)
         if frames:
-            self.journal.append(b"".join(frames))
-        self.entries.update(changes)
-        self.head = head
-        self.puts += len(frames)
+            self._apply(b"".join(frames), changes, head)
+            self.puts += len(frames)
+
+    def _apply(self, data: bytes, changes: dict[str, Entry], head: Point) -> None:
+        """Journal first. What ends in between, such as a lack of memory, may have left a record that nobody counts."""
+        try:
+            self.journal.append(data)
+            self.entries.update(changes)
+            self.head = head
+        except StateError:
+            raise
+        except BaseException:
+            self.journal.failed = True
+            raise

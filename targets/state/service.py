@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -39,6 +41,8 @@ from targets.state.store import StateStore
 MAX_LINE_BYTES = 16 << 20
 _EVENT_BYTES = 4096  # PIPE_BUF on Linux: up to here a write to a pipe is never torn or mixed with another
 _SCRUB_SHARE = 10
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED}
+_RETRY_S = 0.05
 
 Parser = TypeVar("Parser", bound=argparse.ArgumentParser)
 
@@ -92,7 +96,10 @@ def _perform(store: StateStore, request: Request) -> Mapping[str, object]:
 
 
 class Listener:
-    """Accepts connections and serves each in a thread of its own."""
+    """Accepts connections and serves each in a thread of its own.
+
+    It outlives a lack of threads and descriptors: whom nobody can serve is hung up on, or waits.
+    """
 
     def __init__(self, path: str, reply: Callable[[bytes], bytes]) -> None:
         self._reply = reply
@@ -107,10 +114,18 @@ class Listener:
 
     def serve(self) -> None:
         """Accept until `stop`."""
-        with contextlib.suppress(OSError):  # stop() shuts the socket down under accept()
-            while True:
+        while True:
+            try:
                 connection, _ = self._socket.accept()
+            except OSError as error:
+                if error.errno not in _SCARCE:
+                    return  # stop() shut the socket down under accept()
+                select.select([], [], [], _RETRY_S)
+                continue
+            try:
                 threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+            except RuntimeError:  # that is how Python says that there are no more threads
+                connection.close()
 
     def stop(self) -> None:
         """Accept no more. Connections end with the process."""

@@ -286,10 +286,10 @@ def test_the_host_can_let_it_grow_and_shrink(host: Host, client: WorkClient) -> 
 
 DOOR = """
 import resource, signal, sys, threading
-from targets.resources.service import Door
+from targets.state.service import Listener
 usual = resource.getrlimit(resource.RLIMIT_NOFILE)
 signal.signal(signal.SIGUSR1, lambda *_: resource.setrlimit(resource.RLIMIT_NOFILE, usual))
-door = Door(sys.argv[1], lambda line: line)
+door = Listener(sys.argv[1], lambda line: line)
 threading.Thread(target=door.serve).start()
 resource.setrlimit(resource.RLIMIT_NOFILE, (20, usual[1]))
 print("open", flush=True)

@@ -65,6 +65,27 @@ def test_after_a_failed_sync_nothing_is_acknowledged_until_opened_anew(
     assert StateStore(tmp_path).read("k1") == ({"n": 1}, 1)
 
 
+def test_memory_that_runs_out_between_journal_and_state_ends_the_writing(
+    store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 3)
+    written = []
+
+    def exhausted(descriptor: int) -> None:
+        written.append(descriptor)
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", exhausted)
+        with pytest.raises(MemoryError):
+            store.write("k0", "perhaps")
+    assert written
+    with pytest.raises(ReadOnly):  # a second record with the same number would be damage
+        store.write("k0", "no")
+    store.close()
+    assert StateStore(tmp_path).read("k0") == ("perhaps", 2)
+
+
 def test_a_rotation_that_fails_half_way_leaves_the_old_generation_in_use(
     store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
