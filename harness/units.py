@@ -1,8 +1,8 @@
-"""Quantities as people write them in YAML: durations, sizes, rates.
+"""Quantities as people write them in YAML: durations, sizes, rates, bandwidths, steps of a clock.
 
-Each type is a number in its base unit (seconds, bytes, operations a second) that can be written with a unit. A bare
-number is refused wherever it could be misread: `5` is not a duration, `5s` is. What is printed reads back as the very
-same number.
+Each type is a number in its base unit (seconds, bytes, operations or bytes a second) that can be written with a unit. A
+bare number is refused wherever it could be misread: `5` is not a duration, `5s` is. What is printed reads back as the
+very same number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
-_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Zµ/]*)\s*")
+_NUMBER = r"\d+(\.\d+)?"
 
 
 class _Quantity:
@@ -28,19 +28,22 @@ class _Quantity:
     printed: ClassVar[tuple[str, ...]]
     """Units to print in, the largest first and the base unit last."""
     example: ClassVar[str]
+    sign: ClassVar[str] = ""
+    """Pattern of what must stand before the number."""
 
     @classmethod
     def parse(cls, text: object) -> Self:
         """Read `5s`, `1.5 MiB`, `50/s`. Raises `ValueError` that says what is expected."""
         if isinstance(text, cls):
             return text
-        match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
-        if match is None or match[2] not in cls.units:
+        pattern = rf"\s*(?P<number>{cls.sign}{_NUMBER})\s*(?P<unit>[a-zA-Zµ/]*)\s*"
+        match = re.fullmatch(pattern, text) if isinstance(text, str) else None
+        if match is None or match["unit"] not in cls.units:
             units = ", ".join(unit for unit in cls.units if unit)
             raise ValueError(f"expected a number with a unit ({units}) such as {cls.example}")
         build: Callable[[Fraction], Self] = cls
         try:
-            return build(Fraction(match[1]) * cls.units[match[2]])
+            return build(Fraction(match["number"]) * cls.units[match["unit"]])
         except OverflowError:
             raise ValueError(f"expected a smaller number, such as {cls.example}") from None
 
@@ -63,7 +66,7 @@ class _Quantity:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         units = "|".join(re.escape(unit) for unit in cls.units)
-        return {"type": "string", "pattern": rf"^\s*\d+(\.\d+)?\s*({units})\s*$", "examples": [cls.example]}
+        return {"type": "string", "pattern": rf"^\s*{cls.sign}{_NUMBER}\s*({units})\s*$", "examples": [cls.example]}
 
 
 class Seconds(_Quantity, float):
@@ -110,3 +113,32 @@ class Rate(_Quantity, float):
     }
     printed = ("/s", "/min", "/h", "/s")
     example = "50/s"
+
+
+class Bandwidth(_Quantity, int):
+    """How much may pass, in bytes a second; a fraction of a byte is dropped."""
+
+    units: ClassVar[Mapping[str, Fraction]] = {
+        "B/s": Fraction(1),
+        "kB/s": Fraction(1000),
+        "KB/s": Fraction(1000),
+        "MB/s": Fraction(1000**2),
+        "KiB/s": Fraction(2**10),
+        "MiB/s": Fraction(2**20),
+    }
+    printed = ("MB/s", "kB/s", "B/s")
+    example = "10kB/s"
+
+
+class Shift(_Quantity, float):
+    """How far a clock jumps, in seconds: always with its sign."""
+
+    units: ClassVar[Mapping[str, Fraction]] = Seconds.units
+    printed = Seconds.printed
+    example = "+1h"
+    sign = "[+-]"
+
+    def __str__(self) -> str:
+        """Return it as a duration is, after its sign."""
+        text = super().__str__()
+        return text if text.startswith("-") else f"+{text}"

@@ -15,7 +15,7 @@ counts from there.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -72,7 +72,7 @@ class Fault(Protocol):
 
     kind: ClassVar[str]
     on: ClassVar[str | None]
-    """Type of the handle it acts on: "process", "file", "folder", or None for a fault that needs none."""
+    """Type of the handle it acts on: "process", "file", "folder", "link", or None for a fault that needs none."""
     lasts: ClassVar[bool]
     """True for environment faults, which are held and undone; False for damage."""
 
@@ -120,4 +120,19 @@ class Prepares(Protocol):
 
     def prepare(self, folder: Path) -> None:
         """Change the folder, which is empty or was prepared by another fault of the scenario."""
+        ...
+
+
+@runtime_checkable
+class Equips(Protocol):
+    """What a fault adds that needs clients to be started with something special, such as a library.
+
+    Called in preflight, as `Prepares` is, but after the target's folder was prepared.
+    """
+
+    def equip(self, folder: Path) -> Mapping[str, str]:
+        """Make in `folder`, one of the run's own, what clients need, and return what is added to their environment.
+
+        `{client}` in a value stands for the client's number.
+        """
         ...

@@ -6,13 +6,10 @@ import signal
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from harness.errors import FaultNotProven
+from harness.faults import _ends
 from harness.faults._base import Site
-from harness.processes import Process, command_line
 from harness.registry import fault
 from harness.wire import Json
-
-_DEATH_PATIENCE_S = 5.0
 
 
 @fault("process.kill")
@@ -31,16 +28,8 @@ class ProcessKill:
 
     def inject(self, site: Site) -> Json:
         """Send the signal."""
-        process = site.process()
-        command = command_line(process.pid)
-        process.send(signal.Signals[f"SIG{self.signal}"])
-        return {"pid": process.pid, "started": process.started, "command": command, "signal": self.signal}
+        return _ends.end(site, signal.Signals[f"SIG{self.signal}"])
 
     def prove(self, site: Site, evidence: Json) -> Json:
         """Wait until that very process is gone."""
-        process = Process(evidence["pid"], evidence["started"])
-        if not process.wait(_DEATH_PATIENCE_S):
-            raise FaultNotProven(
-                f"process {process.pid} was still running {_DEATH_PATIENCE_S:g} s after SIG{self.signal}"
-            )
-        return {"gone": process.pid}
+        return _ends.prove_gone(evidence)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.units import Rate, Seconds, Size
+from harness.units import Bandwidth, Rate, Seconds, Shift, Size
 
-Quantity = type[Seconds] | type[Size] | type[Rate]
+Quantity = type[Seconds] | type[Size] | type[Rate] | type[Bandwidth]
 POSITIVE = st.floats(0, 1e15, allow_subnormal=False)
 
 
@@ -27,7 +27,18 @@ def test_a_size_reads_back_however_large(number: int) -> None:
     assert Size.parse(str(Size(number))) == number
 
 
-@pytest.mark.parametrize("kind", [Seconds, Size, Rate])
+@given(st.integers(0))
+def test_a_bandwidth_reads_back(number: int) -> None:
+    assert Bandwidth.parse(str(Bandwidth(number))) == number
+
+
+@given(st.floats(-1e15, 1e15, allow_subnormal=False))
+def test_a_shift_reads_back_with_its_sign(number: float) -> None:
+    assert str(Shift(number))[0] in "+-"
+    assert Shift.parse(str(Shift(number))) == number
+
+
+@pytest.mark.parametrize("kind", [Seconds, Size, Rate, Bandwidth])
 @given(number=st.integers(0, 10**6), data=st.data())
 def test_a_whole_number_of_any_unit_is_read_exactly(kind: Quantity, number: int, data: st.DataObject) -> None:
     unit = data.draw(st.sampled_from(sorted(kind.units)))
@@ -58,7 +69,20 @@ def test_a_rate_is_printed_a_second_where_that_is_whole(text: str, printed: str)
     assert str(Rate.parse(text)) == printed
 
 
-@pytest.mark.parametrize("kind", [Seconds, Size, Rate])
+@pytest.mark.parametrize(
+    ("text", "printed"), [("+1h", "+1h"), ("-10min", "-10m"), ("+90s", "+90s"), ("-0.5s", "-500ms"), ("+0s", "+0s")]
+)
+def test_a_shift_is_printed_as_a_duration_is(text: str, printed: str) -> None:
+    assert str(Shift.parse(text)) == printed
+
+
+@pytest.mark.parametrize("text", ["1h", "+-1h", "+ 1h", "1h+"])
+def test_a_shift_without_its_sign_could_be_misread(text: str) -> None:
+    with pytest.raises(ValueError, match=r"such as \+1h"):
+        Shift.parse(text)
+
+
+@pytest.mark.parametrize("kind", [Seconds, Size, Rate, Bandwidth])
 @pytest.mark.parametrize("text", ["5", "", "s", "-5s", "1e3s", "5 parsecs", "5s5", 5, 5.0, None, True])
 def test_what_could_be_misread_is_refused_with_the_units_and_an_example(kind: Quantity, text: object) -> None:
     with pytest.raises(ValueError, match="expected a number with a unit") as refused:
