@@ -9,12 +9,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from harness.errors import AdapterDied, ProtocolViolation, TargetFailed, TimedOut, made
-from harness.wire import PROTOCOL, Answer, Emitted, Json, Lines, Request, decode_message, encode_request
+from harness.wire import (
+    CLIENT_VARIABLE,
+    PROTOCOL,
+    Answer,
+    Emitted,
+    Json,
+    Lines,
+    Request,
+    decode_message,
+    encode_request,
+)
 
 HELLO_PATIENCE_S = 20.0
 _FAREWELL_PATIENCE_S = 5.0
@@ -36,6 +46,15 @@ class Launch:
         if reference.rpartition(":")[0].endswith(".py"):
             reference = str(folder / reference)
         return cls((sys.executable, "-m", "harness.serve", reference), folder, environment)
+
+    def adding(self, environment: Mapping[str, str]) -> Launch:
+        """Return how to start it with more in its environment."""
+        return replace(self, environment={**self.environment, **environment})
+
+    def for_client(self, number: int) -> Launch:
+        """Return how to start client `number`: its environment says so, as does `{client}` in what is added to it."""
+        told = {name: value.replace("{client}", str(number)) for name, value in self.environment.items()}
+        return replace(self, environment={**told, CLIENT_VARIABLE: str(number)})
 
 
 class AdapterProcess:

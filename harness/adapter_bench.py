@@ -55,6 +55,12 @@ class Handle(msgspec.Struct, frozen=True):
     type: HandleType
     pid: int | None = None
     path: str | None = None
+    address: str | None = None
+
+    @property
+    def there(self) -> bool:
+        """Return whether it is anywhere at the moment."""
+        return any(place is not None for place in (self.pid, self.path, self.address))
 
 
 class Description(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def _describes(bench: Bench) -> str:
     description = bench.description = bench.describe()
     if not description.contracts or not set(description.contracts) <= CONTRACTS.keys():
         raise TargetFailed(f"contracts are {description.contracts}; known are {', '.join(CONTRACTS)}")
-    runners = [runner for runner in RUNNERS.all() if runner.contract in description.contracts]
+    runners = [runner for runner in RUNNERS.all() if set(runner.contracts) & set(description.contracts)]
     known = {name: kind for runner in runners for name, kind in runner.handles.items()}
     for name, handle in description.handles.items():
         if known.get(name, handle.type) != handle.type:
@@ -119,7 +120,7 @@ def _says_where(bench: Bench) -> str:
     before, now = bench.description, bench.describe()
     if before is None or _offered(now) != _offered(before):
         raise TargetFailed(f"before `start` it was {before and _offered(before)}, now it is {_offered(now)}")
-    missing = [name for name, handle in now.handles.items() if handle.pid is None and handle.path is None]
+    missing = [name for name, handle in now.handles.items() if not handle.there]
     for name, handle in now.handles.items():
         if name not in missing:
             _check_handle(name, handle)
@@ -133,13 +134,15 @@ def _offered(description: Description) -> dict[str, object]:
 
 def _check_handle(name: str, handle: Handle) -> None:
     """Raise `TargetFailed` unless the handle leads to something of its type."""
-    if handle.type == "process":
-        found = handle.pid is not None and _lives(handle.pid)
-    else:
-        path = Path(handle.path or "")
-        found = path.is_absolute() and (path.is_dir() if handle.type == "folder" else path.is_file())
-    if not found:
-        place = handle.pid if handle.type == "process" else handle.path
+    path = Path(handle.path or "")
+    found = {
+        "process": lambda: handle.pid is not None and _lives(handle.pid),
+        "file": lambda: path.is_absolute() and path.is_file(),
+        "folder": lambda: path.is_absolute() and path.is_dir(),
+        "link": lambda: _listens(handle.address or ""),
+    }
+    if not found[handle.type]():
+        place = handle.pid or handle.path or handle.address
         raise TargetFailed(f"the {handle.type} {name!r} is said to be {place!r}, and there is no such {handle.type}")
 
 
@@ -148,6 +151,15 @@ def _lives(pid: int) -> bool:
         return Process.of(pid).alive()
     except ProcessLookupError:
         return False
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_PATIENCE_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _keeps_label(bench: Bench) -> str:
@@ -298,7 +310,7 @@ BEFORE = (
         gate=True,
     ),
     Rule("the host refuses what it does not offer", _NOT_OFFERED, _host_refuses),
-    Rule("the system starts", '{"connect": anything} ready to serve; passed to clients as it is', _starts, gate=True),
+    Rule("the system starts", '{"connect": anything} ready to serve; passed on to clients', _starts, gate=True),
     Rule("describe says where things are", _WHERE, _says_where),
     Rule("its processes carry the label", _LABEL, _keeps_label),
     Rule("what it keeps is in the folder", "whatever the system keeps goes below it", _keeps_below_folder),

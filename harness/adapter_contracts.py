@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.adapter import AdapterProcess
 from harness.adapter_bench import Bench, Kept, Rule
+from harness.adapter_together import DOCUMENTS, LOCKS
 from harness.engine.host import expect_ok
 from harness.errors import TargetFailed
 from harness.wire import CONTRACTS, Json
@@ -143,6 +144,8 @@ OPERATIONS: Mapping[str, tuple[Rule, ...]] = {
         Rule("any JSON value comes back as it was", "A map of keys to JSON values.", _values_come_back),
         Rule("clients see each other's writes", "A map of keys to JSON values.", _clients_share),
     ),
+    "locks": LOCKS,
+    "documents": DOCUMENTS,
 }
 """Rules about a system that nothing happens to."""
 

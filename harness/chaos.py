@@ -21,7 +21,7 @@ from harness.scenario._shapes import adapter
 from harness.undo import Entry, UndoLog
 from harness.wire import Json
 
-_HANDLES = {"process": "pid", "file": "path", "folder": "path"}
+_HANDLES = {"process": {"pid"}, "file": {"path"}, "folder": {"path"}, "link": {"api", "proxy"}}
 
 
 class Chaos:
@@ -45,6 +45,8 @@ class Chaos:
 
     def __call__(self, kind: str, **arguments: Any) -> Injected:  # noqa: ANN401  the parameters of the fault
         """Inject the fault `kind` into `pid=` or `path=`; every other argument is a parameter of the fault.
+
+        A toxic acts on a proxy of your own Toxiproxy server: `api="127.0.0.1:8474", proxy="its name"`.
 
         Raises `ScenarioError` for arguments that make no sense, `FaultNotProven` where the fault took no effect.
         """
@@ -142,7 +144,7 @@ def _build(kind: type[Any], parameters: Json) -> Fault:
 
 
 def _handle(kind: type[Any], members: dict[str, Any]) -> Json:
-    wanted = {_HANDLES[kind.on]} if kind.on else set()
+    wanted = _HANDLES[kind.on] if kind.on else set()
     if members.keys() != wanted:
         asked = ", ".join(sorted(wanted)) or "nothing"
         raise ScenarioError(f"{kind.kind} acts on {asked}, got {', '.join(sorted(members)) or 'nothing'}")

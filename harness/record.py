@@ -76,7 +76,13 @@ class Described(Event, frozen=True, kw_only=True, tag="described"):
 
 
 class WorkloadBegan(Event, frozen=True, kw_only=True, tag="workload_began"):
-    """Time zero of the timeline (after the warm-up)."""
+    """Time zero of the timeline (after the warm-up).
+
+    A workload of `clients` clients numbers them from 0; who replaces a dead one has a number that is a multiple of
+    `clients` higher. 0 stands for unknown, in records of before that was so.
+    """
+
+    clients: int = 0
 
 
 class FaultInjecting(Event, frozen=True, kw_only=True, tag="fault_injecting"):

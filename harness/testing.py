@@ -99,17 +99,21 @@ def check_check(kind: str, **parameters: object) -> None:
 def check_runner(kind: str, **parameters: object) -> None:
     """Hold a runner to `harness.runners._base`, with answers of every outcome."""
     plugin, runner = _built(RUNNERS, kind, parameters)
-    _demand(plugin.contract in CONTRACTS, f"{kind}: contract {plugin.contract!r} is none of {sorted(CONTRACTS)}")
-    operations, types = CONTRACTS[plugin.contract], get_args(HandleType)
+    for contract in (*plugin.contracts, runner.contract):
+        _demand(contract in CONTRACTS, f"{kind}: contract {contract!r} is none of {sorted(CONTRACTS)}")
+    _demand(runner.contract in plugin.contracts, f"{kind}: drives {runner.contract}, which is not in `contracts`")
+    operations, types = CONTRACTS[runner.contract], get_args(HandleType)
     for name, handle in plugin.handles.items():
         _demand(handle in types, f"{kind}: handle {name!r} is a {handle!r}; it may be one of {types}")
-    foreign = set(plugin.writes) - operations.keys()
-    _demand(plugin.writes and not foreign, f"{kind}: `writes` must name operations of {plugin.contract}, not {foreign}")
+    odd = {name for name in plugin.client_handles if plugin.handles.get(name) != "process"}
+    _demand(not odd, f"{kind}: `client_handles` must name handles of type process, not {odd}")
+    foreign = set(runner.writes) - operations.keys()
+    _demand(runner.writes and not foreign, f"{kind}: `writes` must name operations of {runner.contract}, not {foreign}")
     _demand(runner.clients >= 1, f"{kind}: {runner.clients} clients do no work")
     _demand(isinstance(runner.rate, Rate) and runner.rate > 0, f"{kind}: `rate` must be a Rate above 0")
     _demand(isinstance(runner.until, Until), f"{kind}: `until` must be an Until")
     _demand(pickle.loads(pickle.dumps(runner)) == runner, f"{kind}: is sent to the recorder by pickle")  # noqa: S301
-    _check_conversation(kind, runner)
+    _check_conversation(plugin, runner)
     _check_final(kind, runner)
 
 
@@ -180,13 +184,18 @@ def _check_judgment(kind: str, check: Any, record: Record) -> None:  # noqa: ANN
     _demand(verdict.summary.strip(), f"{kind}: a verdict needs a summary that people can read")
 
 
-def _check_conversation(kind: str, runner: Any) -> None:  # noqa: ANN401
+def _check_conversation(plugin: Any, runner: Any) -> None:  # noqa: ANN401
+    kind = plugin.kind
     first = list(itertools.islice(_talk(runner, 0, 1), _CALLS))
     _demand(len(first) == _CALLS, f"{kind}: a client stopped after {len(first)} calls; the recorder says when to stop")
     again = list(itertools.islice(_talk(runner, 0, 1), _CALLS))
     _demand(first == again, f"{kind}: the same seed and the same answers led to other calls; draw from `rng` only")
+    _demand(first[0].after_s is None, f"{kind}: the first call must wait for its slot; the rate is kept by slots")
     for call in first:
         _check_call(kind, runner, call)
+        pause, role = call.after_s or 0.0, call.role or "client"
+        _demand(pause >= 0, f"{kind}: {call.op!r} cannot be sent {-pause} s before the answer that it follows")
+        _demand(role in plugin.client_handles, f"{kind}: role {role!r} is none of its client handles")
 
 
 def _talk(runner: Any, client: int, seed: int) -> Iterator[Call]:  # noqa: ANN401

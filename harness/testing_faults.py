@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ import msgspec
 
 from harness import seeds
 from harness.doctor import CAPABILITIES, probe
+from harness.engine.links import Links
 from harness.errors import FaultNotProven
-from harness.faults._base import Lasting, Prepares, Site, Tooled, Undo
+from harness.faults._base import Equips, Lasting, Prepares, Site, Tooled, Undo
 from harness.guardian import Guardian
 from harness.undo import UndoLog
 from harness.wire import Json
@@ -165,8 +168,12 @@ def _scratch(fault: Any, *, living: bool = False) -> Iterator[Site]:  # noqa: AN
             target.mkdir()
             _prepare(fault, log, target)
             _populate(target)
-            with _busy(target / "busy") if living or fault.on == "process" else nullcontext() as process:
-                yield _site(fault.on, target, process)
+            equipment = fault.equip(folder) if isinstance(fault, Equips) else {}
+            with ExitStack() as stack:
+                busy = living or fault.on == "process"
+                process = stack.enter_context(_busy(target / "busy", equipment)) if busy else None
+                link = stack.enter_context(_linked(folder, log)) if fault.on == "link" else {}
+                yield _site(fault.on, target, process, link)
     finally:
         left = log.execute_all()
         log.close()
@@ -200,11 +207,12 @@ def _populate(target: Path) -> None:
         (target / name).write_bytes(seeds.stream(0, name).randbytes(_RECORDS * _RECORD_BYTES))
 
 
-def _site(on: str | None, target: Path, process: subprocess.Popen[bytes] | None) -> Site:
+def _site(on: str | None, target: Path, process: subprocess.Popen[bytes] | None, link: Json) -> Site:
     path = {"folder": target, "file": target / ("busy" if process else "file")}
     handles: dict[str | None, Json] = {
         None: {},
         "process": {"pid": process and process.pid},
+        "link": link,
         **{kind: {"path": str(place)} for kind, place in path.items()},
     }
     records = [(number * _RECORD_BYTES, _RECORD_BYTES) for number in range(_RECORDS)]
@@ -212,8 +220,24 @@ def _site(on: str | None, target: Path, process: subprocess.Popen[bytes] | None)
 
 
 @contextmanager
-def _busy(file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-c", _BUSY, str(file)], stdin=subprocess.PIPE)
+def _linked(folder: Path, log: UndoLog) -> Iterator[Json]:
+    """Make a link, from a client to a server that says nothing, with a proxy between them."""
+    label = folder.name
+    log.push(Undo("label.sweep", {"label": label}))
+    with socket.create_server(("127.0.0.1", 0)) as server, Links(["link"], label, folder / "toxiproxy.log") as links:
+        host, port = server.getsockname()
+        handle = links.beside("link", {"address": f"{host}:{port}"})
+        host, _, port = links.arguments["links"]["link"].partition(":")
+        with socket.create_connection((host, int(port))):
+            yield handle
+
+
+@contextmanager
+def _busy(file: Path, equipment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {name: value.replace("{client}", "0") for name, value in equipment.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BUSY, str(file)], stdin=subprocess.PIPE, env={**os.environ, **environment}
+    )
     try:
         yield process
     finally:

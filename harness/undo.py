@@ -71,7 +71,11 @@ def kill_labelled(label: str) -> None:
                 continue
         return not found
 
-    until(none_left, f"the end of all processes labelled {label}", timeout_s=5)
+    def none_left_twice() -> bool:
+        """Look again: while a process calls exec, its environment reads as empty for microseconds."""
+        return none_left() and none_left()
+
+    until(none_left_twice, f"the end of all processes labelled {label}", timeout_s=5)
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -27,13 +27,15 @@ Host (one process a run):
 `describe` is asked before `start` (names and types) and again before each fault (where things are *now*): a handle
 is {"type": "process", "pid": 123}, {"type": "file", "path": ".."}, {"type": "folder", "path": ".."} or
 {"type": "link", "address": "host:port"}; "pid", "path" and "address" are missing while there is none, as before
-`start`. A link is a TCP connection from clients to something that `start` starts; `address` is where that listens.
+`start`. A process may say as "data" which folder it keeps all its files in: one that loses them finds it empty.
+A link is a TCP connection from clients to something that `start` starts; `address` is where that listens.
 Where faults shall act on a link, `start` gets `links`, {handle: "host:port"}, and its `connect` must lead clients to
 that address instead. `folder` is an empty folder of the run: whatever the system keeps goes below it. `label` is in
 the environment as BIGFIVE_LABEL too and must stay there for children: it is how the harness finds what is left over.
 Restarting a killed service is the target's own job.
 
-Client (one process each for the workload's clients and the prober):
+Client (one process each for the workload's clients and the prober; its number is in the environment, too, as
+BIGFIVE_CLIENT, and nobody else's in this run, not even that of a client whose process died and was replaced):
 
     open     {"connect", "client", "timeout_s"}  -> {}     must succeed even while the system is down: connect later,
                                                            and again after each loss. No call may take longer than
@@ -66,6 +68,7 @@ HandleType = Literal["process", "file", "folder", "link"]
 Json = dict[str, Any]
 
 LABEL_VARIABLE = "BIGFIVE_LABEL"
+CLIENT_VARIABLE = "BIGFIVE_CLIENT"
 FAILPOINTS_VARIABLE = "BIGFIVE_FAILPOINTS"
 FAILPOINT_NAMES_VARIABLE = "BIGFIVE_FAILPOINT_NAMES"
 
@@ -89,8 +92,9 @@ CONTRACTS: Mapping[str, Mapping[str, Operation]] = {
     },
     # A lock for each key, and the value it guards. Owner is the client. `acquire` waits its turn for at most `wait_s`,
     # then fails with {"error": "held"}; a grant ends `lease_s` after it was given or renewed. A key's tokens increase
-    # from grant to grant. `renew` and `release` by anybody but the holder fail with {"error": "not_owner"}. `store`
-    # with a token lower than one seen before fails with {"error": "stale"}. `acquire_all` grants all its keys or none.
+    # from grant to grant. `renew` and `release` by anybody but the holder fail with {"error": "not_owner"}. A
+    # holder's `fetch` shows its token to what the lock guards, as its `store` does: a `store` with a token lower than
+    # one seen so fails with {"error": "stale"}. `acquire_all` grants all its keys or none.
     "locks": {
         "acquire": Operation(("key", "wait_s", "lease_s"), returns=("token",)),
         "renew": Operation(("key", "token")),
@@ -100,11 +104,16 @@ CONTRACTS: Mapping[str, Mapping[str, Operation]] = {
         "fetch": Operation(("key",), returns=("value",)),
         "store": Operation(("key", "value", "token")),
     },
-    # Documents that many agents edit at once. `submit` applies typed operations that were decided on `base_version`;
-    # a repeated `request` (unique in the document) is answered as the first time. Each operation is {"op", "path", ..}:
-    # set {value, expected?}, increment {by}, append {item}, delete {expected?}, write_file {content},
-    # move_ref {from, to}. `conflicts` lists where both sides were kept. A refused submit fails with
-    # {"error": "conflict", "version": current}; an agent over the limit is refused by {"error": "full"}.
+    # Documents that many agents edit at once; each is a JSON object, empty at first. `submit` applies typed operations
+    # that were decided on `base_version`: the newest that the agent has read (`attach`, `inspect`); its own submissions
+    # since then never conflict with it. A repeated `request` (unique in the document) is answered as the first time.
+    # Each operation is {"op", "path", ..}: set {value, expected?}, increment {by}, append {item}, delete {expected?},
+    # write_file {content}, move_ref {from, to}; or it ends a conflict: resolve {id, choice | value}, where choice is
+    # "mine" or "theirs", without a path. A `path` without a leading "/" names one member of the root, whatever is in it
+    # ("src/main.py"); with one it is a JSON pointer (RFC 6901): "/a/b" is member b of member a. `conflicts` lists where
+    # both sides were kept, each with its `id` and `path`: of a submit, those in which an operation of its own was kept
+    # instead of applied. A refused submit fails with {"error": "conflict", "version": current}; an agent over the limit
+    # is refused by {"error": "full"}.
     "documents": {
         "attach": Operation(("document", "agent"), returns=("version",)),
         "detach": Operation(("document", "agent")),

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 
+from harness.checks import _fenced
 from harness.checks._base import Status, Verdict
 from harness.errors import ScenarioError
 from harness.histories import checking
@@ -26,6 +27,7 @@ class Linearizable:
 
     Each key of a store is an object of its own. Reads after the quiet period count, a conflict counts as having
     seen the version it names, and a write of unknown outcome may have taken effect at any time from its call on.
+    Locks are a fenced_mutex each, whose leases may end from their deadlines on, or when their holder is heard no more.
     UNKNOWN without an answer, with one that the model cannot judge, and where `max_steps` did not suffice.
     """
 
@@ -40,6 +42,8 @@ class Linearizable:
     def judge(self, record: Record) -> Verdict:
         """Judge the whole history."""
         operations = [from_record(operation) for operation in record.operations]
+        if self.model == "fenced_mutex":
+            operations = _fenced.translated(record)
         try:
             found = checking.check(operations, named(self.model), checking.Budget(steps=self.max_steps))
         except ScenarioError as error:
@@ -58,5 +62,6 @@ class Linearizable:
         describe = named(self.model).describe
         shown = sorted(found.window, key=lambda op: op.call)[-_SHOWN:]
         return tuple(
-            f"history.jsonl:{lines[op.n]}: operation {op.n} (client {op.client}) {describe(op)}" for op in shown
+            f"history.jsonl:{lines.get(op.n, '-')}: operation {op.n} (client {op.client}) {describe(op)}"
+            for op in shown
         )

@@ -11,6 +11,7 @@ from typing import Any
 from harness import seeds
 from harness.clock import Clock
 from harness.engine.host import Host, expect_ok
+from harness.engine.links import Links
 from harness.engine.phases import reach
 from harness.engine.schedule import Step
 from harness.errors import BigfiveError, FaultNotProven, TimedOut
@@ -44,6 +45,9 @@ class Injector:
         self._emit = emit
         self._held: dict[int, _Held] = {}
         self.folder = Path()
+        self.client_handles: frozenset[str] = frozenset()
+        self.locate_client: Callable[[str, float], Future[Json]] = lambda _handle, _draw: Future()
+        self.links: Links | None = None
 
     def inject(self, step: Step, fault: Fault, due: int) -> None:
         """Journal, inject, prove. What was only half injected is undone at once."""
@@ -55,7 +59,7 @@ class Injector:
             reach("undo.journaled")
             began = self._clock.monotonic_ns()
             self._emit(FaultInjecting(t=began, fault=step.n, kind=step.kind, on=step.on, due=due))
-            evidence = fault.inject(site)
+            evidence = {**_who(site), **fault.inject(site)}
             began = evidence.get("began_ns", began)
             if isinstance(fault, Lasting):
                 self._held[step.n] = _Held(fault, site, evidence, entries)
@@ -98,9 +102,19 @@ class Injector:
         rng = seeds.stream(step.seed)
         if fault.on is None or step.on is None:
             return Site({}, rng, self.folder)
-        handle = self._located(step.on)
+        handle = self._client(step) if step.on in self.client_handles else self._located(step.on)
         self._refuse_foreign(handle)
+        if self.links is not None:
+            handle = self.links.beside(step.on, handle)
         return Site(handle, rng, self.folder, lambda: self._layout(str(step.on)))
+
+    def _client(self, step: Step) -> Json:
+        """Ask the recorder for a client; nobody may be in that role just now, so that is waited for."""
+        draw = seeds.stream(step.seed, "client").random()
+        try:
+            return self.locate_client(str(step.on), draw).result(PRESENCE_PATIENCE_S)
+        except TimeoutError as error:
+            raise FaultNotProven(f"no client was {step.on} within {PRESENCE_PATIENCE_S:g} s") from error
 
     def _located(self, name: str) -> Json:
         """Ask where a handle is; a process that is just being restarted, or a file not yet written, is waited for."""
@@ -110,7 +124,7 @@ class Injector:
             handle: Json | None = described.result.get("handles", {}).get(name)
             if handle is None:
                 raise FaultNotProven(f"the target offers no handle {name!r}")
-            return handle if handle.keys() & {"pid", "path"} else None
+            return handle if handle.keys() & {"pid", "path", "address"} else None
 
         try:
             return until(look, f"{name} to be there", PRESENCE_PATIENCE_S) or {}
@@ -136,3 +150,8 @@ class Injector:
             return future.result(ANSWER_PATIENCE_S)
         except TimeoutError as error:
             raise FaultNotProven(f"the target did not answer within {ANSWER_PATIENCE_S:g} s") from error
+
+
+def _who(site: Site) -> Json:
+    """Say for the checks which client a fault was about to meet."""
+    return {"client": site.handle["client"]} if "client" in site.handle else {}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.adapter import Launch
 from harness.errors import TargetFailed
-from harness.faults._base import Prepares
+from harness.faults._base import Equips, Prepares
 from harness.record import TrialSpec
 from harness.scenario.load import load
 from harness.scenario.model import Scenario
@@ -53,11 +53,17 @@ def prepare(scenario: Scenario, folder: Path, log: UndoLog) -> None:
             fault.prepare(folder)
 
 
+def equip(scenario: Scenario, folder: Path) -> dict[str, str]:
+    """Return what faults want in the environment of every client; what they make for it is in `folder`."""
+    faults = [step.parameters for step in scenario.faults]
+    return {name: value for fault in faults if isinstance(fault, Equips) for name, value in fault.equip(folder).items()}
+
+
 def check_description(scenario: Scenario, description: Json) -> None:
     """Raise `TargetFailed` naming everything that the scenario needs and the target does not offer."""
     needed = {
         "contracts": {scenario.workload.contract},
-        "handles": {step.on for step in scenario.faults if step.on is not None},
+        "handles": {step.on for step in scenario.faults if step.on is not None} - scenario.workload.client_handles,
         "events": {step.at.name for step in scenario.faults if isinstance(step.at, AtEvent)},
         "failpoints": {step.at.name for step in scenario.faults if isinstance(step.at, AtFailpoint)},
     }

@@ -54,7 +54,8 @@ class Prober:
         self._adapter.kill()
 
     def _spawn(self) -> AdapterProcess:
-        return AdapterProcess(self._task.launch, "client", self._task.logs / "prober-adapter.log")
+        launch = self._task.launch.for_client(PROBER_CLIENT)
+        return AdapterProcess(launch, "client", self._task.logs / "prober-adapter.log")
 
     def _introduce(self) -> None:
         self._adapter.greet()

@@ -2,11 +2,12 @@
 
 `invoke` is written before an operation is sent and `return` after its answer came, with the times of *this*
 process: a killed client leaves an open invoke, and no clock fault in a client can touch the history. Each client
-has a slot every `clients / rate` seconds; a client that is still waiting skips its slots instead of catching up in
-a burst.
+has a slot every `clients / rate` seconds; a client that is still busy skips its slots instead of catching up in
+a burst. What follows after a pause of its own (`Call.after_s`) is sent then, and for `FINISH_S` after the stop, too:
+what clients have begun, they finish.
 
-Commands: open {connect}, start {}, stop {}, final {}. Reports: ready, answered {count}, stopped, finished, problem
-{message}.
+Commands: open {connect}, start {}, stop {}, final {}, locate {handle, ask, draw}. Reports: ready, answered {count},
+stopped, finished, located {ask, handle}, problem {message}.
 """
 
 from __future__ import annotations
@@ -28,30 +29,41 @@ from harness.runners._base import Call, Conversation, Reply
 from harness.wire import Answer, Json
 
 OPERATION_TIMEOUT_S = 5.0
+FINISH_S = 10.0
+ANY_CLIENT = "client"
 _GRACE_S = 1.0  # after its own timeout an adapter has this long to say so, then it is replaced
 _RETRY_S = 0.05
 _CRASHES_IN_A_ROW = 5
+_SETTLED_NS = 20_000_000  # who leaves a role sooner may have left it before a fault arrives
 
 
 class Client:
-    """One client: its adapter process, its conversation, and the operation it waits for."""
+    """One client: its adapter process, its conversation, and the operation it waits for.
 
-    def __init__(self, number: int, task: Task) -> None:
-        self.number = number
-        self.talk: Conversation = task.runner.converse(number, seeds.stream(task.seed, "client", number))
-        self.call: Call = next(self.talk)
+    `seat` is its place among the clients. `number` is that of the first process there, `clients` more for each next.
+    """
+
+    def __init__(self, seat: int, task: Task) -> None:
+        self.seat = seat
+        self.number = seat
         self.waiting: int | None = None  # number of the operation under way
         self.request = 0  # wire id of its request
         self.deadline = 0
+        self.due: int | None = None  # when its call is to be sent, if not in its next slot
         self._task = task
         self._crashes = 0
         self._introducing: list[int] = []
-        self.adapter = self._spawn()
+        self._begin()
 
     @property
     def ready(self) -> bool:
         """Return whether it has been introduced and can take operations."""
         return not self._introducing
+
+    @property
+    def idle(self) -> bool:
+        """Return whether it has nothing under way: it waits for a slot."""
+        return self.waiting is None and self.due is None
 
     def introduce(self, connect: object) -> None:
         """Send hello and open; answers come in order, so there is no need to wait in between."""
@@ -62,12 +74,13 @@ class Client:
         ]
 
     def replace(self, connect: object) -> None:
-        """Start another adapter process in place of this one. Raises `TargetFailed` when it keeps crashing."""
+        """Put another client in this one's place. Raises `TargetFailed` when its adapters keep crashing."""
         self._crashes += 1
         if self._crashes > _CRASHES_IN_A_ROW:
             raise TargetFailed(f"client {self.number}: its adapter crashed {self._crashes} times in a row")
         self.adapter.kill()
-        self.adapter = self._spawn()
+        self.number += self._task.runner.clients
+        self._begin()
         self.introduce(connect)
 
     def accept(self, answer: Answer) -> Reply | None:
@@ -82,8 +95,14 @@ class Client:
         self._crashes = 0
         return Reply(answer.outcome, answer.result)
 
-    def _spawn(self) -> AdapterProcess:
-        return AdapterProcess(self._task.launch, "client", self._task.logs / f"client-{self.number}.log")
+    def _begin(self) -> None:
+        """Start the process and the conversation."""
+        task = self._task
+        self.talk: Conversation = task.runner.converse(self.number, seeds.stream(task.seed, "client", self.number))
+        self.call: Call = next(self.talk)
+        self.due = None
+        log = task.logs / f"client-{self.number}.log"
+        self.adapter = AdapterProcess(task.launch.for_client(self.number), "client", log)
 
 
 class Recorder:
@@ -93,15 +112,20 @@ class Recorder:
         self._runner = task.runner
         self._writer = Writer(task.output)
         self._selector = selectors.DefaultSelector()
-        self._clients = [Client(number, task) for number in range(task.runner.clients)]
+        self._clients = [Client(seat, task) for seat in range(task.runner.clients)]
         self._connect: object = None
-        self._slots: list[tuple[int, int]] = []
+        self._slots: list[tuple[int, int]] = []  # moment and seat, each client's next
+        self._later: list[tuple[int, int]] = []  # moment and seat, where a client's `due` is that moment
         self._period = round(task.runner.clients / task.runner.rate * NS_PER_S)
+        self._last_due: int | None = None  # what is due later is not sent any more
+        self._sought: list[tuple[str, int]] = []
         self._sent = 0
         self._answered = 0
         self._state: Literal["opening", "running", "stopping", "final"] = "opening"
         self._final: Iterator[Call] = iter(())
-        self._commands = Commands({"open": self.open, "start": self.start, "stop": self.stop, "final": self.final})
+        self._commands = Commands(
+            {"open": self.open, "start": self.start, "stop": self.stop, "final": self.final, "locate": self.locate}
+        )
 
     def open(self, connect: object) -> None:
         """Connect all clients; `ready` is reported when the last one is."""
@@ -115,19 +139,32 @@ class Recorder:
         self._state = "running"
         now = time.monotonic_ns()
         step = self._period // len(self._clients)
-        self._slots = [(now + client.number * step, client.number) for client in self._clients]
+        self._slots = [(now + client.seat * step, client.seat) for client in self._clients]
 
     def stop(self) -> None:
-        """Send nothing more; `stopped` is reported when the last answer is in."""
+        """Give out no slots any more; `stopped` is reported when all that was begun is over."""
         self._state = "stopping"
         self._slots = []
+        self._last_due = time.monotonic_ns() + round(FINISH_S * NS_PER_S)
+        for client in self._clients:
+            if client.due is not None and client.due > self._last_due:
+                client.due = None
         self._report_stopped()
 
     def final(self) -> None:
         """Let the first client ask the runner's final questions, each until it is answered."""
         self._state = "final"
+        self._last_due = None
         self._final = iter(self._runner.final())
         self._ask_final()
+
+    def locate(self, handle: str, ask: int, draw: float) -> None:
+        """Report a client in that role: one who stays in it for a while, or else the next who comes into it."""
+        found = [client for client in self._clients if self._has(client, handle)]
+        if found:
+            self._found(found[int(draw * len(found))], ask)
+        else:
+            self._sought.append((handle, ask))
 
     def run(self) -> None:
         """Work until the end of the commands."""
@@ -144,19 +181,36 @@ class Recorder:
 
     def _pause(self) -> float | None:
         moments = [client.deadline for client in self._clients if client.waiting is not None]
-        moments += [self._slots[0][0]] if self._slots else []
+        moments += [queue[0][0] for queue in (self._slots, self._later) if queue]
         return max(0.0, seconds(min(moments) - time.monotonic_ns())) if moments else None
 
     def _send_due(self) -> None:
         now = time.monotonic_ns()
-        while self._slots and self._slots[0][0] <= now:
-            moment, number = heapq.heappop(self._slots)
-            client = self._clients[number]
-            if self._state == "running":
-                missed = (now - moment) // self._period
-                heapq.heappush(self._slots, (moment + (missed + 1) * self._period, number))
-            if client.ready and client.waiting is None:
+        while self._later and self._later[0][0] <= now:
+            moment, seat = heapq.heappop(self._later)
+            client = self._clients[seat]
+            if client.due != moment:
+                continue  # the client was replaced, or put off
+            if client.ready:
+                client.due = None
                 self._send(client)
+            else:
+                self._schedule(client, now + round(_RETRY_S * NS_PER_S))
+        while self._slots and self._slots[0][0] <= now:
+            moment, seat = heapq.heappop(self._slots)
+            missed = (now - moment) // self._period
+            heapq.heappush(self._slots, (moment + (missed + 1) * self._period, seat))
+            client = self._clients[seat]
+            if client.ready and client.idle:
+                self._send(client)
+
+    def _schedule(self, client: Client, moment: int) -> None:
+        """Let the client send its call at that moment, unless that is too late."""
+        if self._last_due is None or moment <= self._last_due:
+            client.due = moment
+            heapq.heappush(self._later, (moment, client.seat))
+        else:
+            client.due = None
 
     def _send(self, client: Client) -> None:
         self._sent += 1
@@ -184,33 +238,61 @@ class Recorder:
             report(ready=len(self._clients))
 
     def _returned(self, client: Client, reply: Reply) -> None:
-        if client.waiting is None:
-            return
-        n, client.waiting = client.waiting, None
-        self._writer.write(Returned(n=n, t=time.monotonic_ns(), outcome=reply.outcome, result=reply.result))
+        self._note(client, reply)
         if self._state == "final":
             self._ask_final(again=reply.outcome != "ok")
+        else:
+            client.call = client.talk.send(reply)
+            self._go_on(client)
+
+    def _note(self, client: Client, reply: Reply) -> None:
+        """Write what came of the operation under way."""
+        n, client.waiting = client.waiting, None
+        if n is None:
             return
-        client.call = client.talk.send(reply)
-        self._answered += 1
-        report(answered=self._answered)
+        self._writer.write(Returned(n=n, t=time.monotonic_ns(), outcome=reply.outcome, result=reply.result))
+        if self._state != "final":
+            self._answered += 1
+            report(answered=self._answered)
+
+    def _go_on(self, client: Client) -> None:
+        """Arrange for the client's next call."""
+        if client.call.after_s is not None:
+            self._schedule(client, time.monotonic_ns() + round(client.call.after_s * NS_PER_S))
+        for handle, ask in self._sought:
+            if handle == client.call.role and not client.idle:
+                self._sought.remove((handle, ask))
+                self._found(client, ask)
+                break
         self._report_stopped()
 
     def _ask_final(self, *, again: bool = False) -> None:
         client = self._clients[0]
+        now = time.monotonic_ns()
         if again:
-            self._slots = [(time.monotonic_ns() + round(_RETRY_S * NS_PER_S), client.number)]
+            self._schedule(client, now + round(_RETRY_S * NS_PER_S))
             return
         following = next(self._final, None)
         if following is None:
             report(finished=True)
         else:
             client.call = following
-            self._slots = [(time.monotonic_ns(), client.number)]
+            self._schedule(client, now)
 
     def _report_stopped(self) -> None:
-        if self._state == "stopping" and all(client.waiting is None for client in self._clients):
+        if self._state == "stopping" and all(client.idle for client in self._clients):
             report(stopped=True)
+
+    def _has(self, client: Client, handle: str) -> bool:
+        """Return whether the client has that role, and will have it when a fault arrives."""
+        if handle == ANY_CLIENT:
+            return True
+        settled = client.due is not None and client.due >= time.monotonic_ns() + _SETTLED_NS
+        return client.call.role == handle and settled
+
+    @staticmethod
+    def _found(client: Client, ask: int) -> None:
+        report(located=ask, handle={"type": "process", "pid": client.adapter.process.pid, "client": client.number})
 
     def _expire(self) -> None:
         now = time.monotonic_ns()
@@ -219,11 +301,17 @@ class Recorder:
                 self._crashed(client, TargetFailed("the adapter did not answer in time"))
 
     def _crashed(self, client: Client, error: TargetFailed) -> None:
-        """Replace the adapter process; the operation it had may still take effect at any time."""
+        """Replace the client; the operation it had may still take effect at any time."""
+        self._note(client, Reply("info", {"error": type(error).__name__, "message": str(error)}))
+        asked = client.call
         self._selector.unregister(client.adapter)
         client.replace(self._connect)
         self._watch(client)
-        self._returned(client, Reply("info", {"error": type(error).__name__, "message": str(error)}))
+        if self._state != "final":
+            self._go_on(client)
+        elif client is self._clients[0]:
+            client.call = asked
+            self._ask_final(again=True)
 
     def _watch(self, client: Client) -> None:
         self._selector.register(client.adapter, selectors.EVENT_READ, partial(self._receive, client))

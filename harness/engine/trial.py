@@ -27,10 +27,11 @@ from harness.engine.failpoints import FailpointServer, LetGo
 from harness.engine.host import Host, sandbox_of
 from harness.engine.injector import Injector
 from harness.engine.judging import judge
+from harness.engine.links import Links, links_of, undo_modules
 from harness.engine.loop import Loop
 from harness.engine.observers import OBSERVERS
 from harness.engine.phases import PHASES, reach
-from harness.engine.preflight import check_description, choose_variant, launch_of, lock_scope, prepare
+from harness.engine.preflight import check_description, choose_variant, equip, launch_of, lock_scope, prepare
 from harness.engine.timeline import Timeline
 from harness.engine.workers import Workers
 from harness.errors import BigfiveError, HarnessBug, TimedOut, made
@@ -83,6 +84,7 @@ class Trial:
         self._zero: int | None = None
         self._answered_before = 0
         self._guardian: Guardian | None = None
+        self._links: Links | None = None
         self._host: Host | None = None
         self._injector: Injector | None = None
         self._workers: Workers | None = None
@@ -122,14 +124,16 @@ class Trial:
         self._await(scope.done, "the host's lock, which another trial holds")
         log = UndoLog(self.folder.undo)
         self._guardian = Guardian(log, spec.label)
-        for step in self.plan.steps:
-            self._guardian.learn(FAULTS.module(step.kind))
+        for module in [*(FAULTS.module(step.kind) for step in self.plan.steps), *undo_modules(self.scenario)]:
+            self._guardian.learn(module)
         if not spec.keep:
             log.push(Undo("folder.remove", {"path": str(self._sandbox)}))
         log.push(Undo("label.sweep", {"label": spec.label}))
         for folder in (self._sandbox, self._sandbox / "target", self._sandbox / "run"):
             folder.mkdir(mode=0o700)
         prepare(self.scenario, self._sandbox / "target", log)
+        self._equipment = equip(self.scenario, self._sandbox / "run")
+        self._links = Links(links_of(self.scenario), spec.label, self.folder.logs / "toxiproxy.log")
         self._start_host(log)
 
     def _start_host(self, log: UndoLog) -> None:
@@ -145,21 +149,28 @@ class Trial:
         check_description(self.scenario, description)
         self._injector = Injector(self._clock, self._host, log, self.spec, self._emit)
         self._injector.folder = self._sandbox / "target"
+        self._injector.links = self._links
 
     def _set_up(self) -> None:
         host = made(self._host, "the host")
         runner = self.scenario.workload
-        self._workers = Workers(self._loop, self._launch, self.folder, self._sandbox / "run")
+        launch = self._launch.adding(self._equipment)
+        self._workers = Workers(self._loop, launch, self.folder, self._sandbox / "run")
         self._workers.on_trouble = self._break
         self._workers.on_answered = self._answered
         self._workers.on_progress = self._show_progress
+        injector = made(self._injector, "the injector")
+        injector.client_handles, injector.locate_client = runner.client_handles, self._workers.locate
         self._workers.start(runner, self.plan.workload_seed, {LABEL_VARIABLE: self.spec.label})
         arguments = {
             "folder": str(self._sandbox / "target"),
             "label": self.spec.label,
             "options": self.scenario.with_,
+            **made(self._links, "the links").arguments,
         }
         answer = host.call("start", arguments, self._left_s())
+        if "links" in arguments:
+            made(self._links, "the links").follow(host.call("describe", {}, self._left_s()).result)
         self._workers.open(answer.result.get("connect"))
         self._await(lambda: made(self._workers, "the workers").ready, "the clients and the prober to connect")
 
@@ -175,7 +186,7 @@ class Trial:
         self._pause(self.scenario.warm_up, "the warm-up")
         self._zero = self._clock.monotonic_ns()
         self._answered_before = workers.answered
-        self._emit(WorkloadBegan(t=self._zero))
+        self._emit(WorkloadBegan(t=self._zero, clients=self.scenario.workload.clients))
         self._timeline.start(self._zero)
         self._arm()
         self._await(self._over, "the end of the workload")
@@ -208,6 +219,8 @@ class Trial:
         finally:
             self._host.close()
             self._host = None
+            if self._links is not None:
+                self._links.close()
             self._observe()
 
     def _observe(self) -> None:
@@ -302,6 +315,8 @@ class Trial:
     def _reported(self, event: Emitted) -> None:
         now = self._clock.monotonic_ns()
         self._emit(TargetEvent(t=now, name=event.event, data=event.data))
+        if self._links is not None and self._host is not None:
+            self._links.ask(self._loop, self._host)  # what was restarted may listen elsewhere
         if self._zero is not None:
             self._timeline.event(event.event, now)
             self._arm()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Workers:
         self._place = place
         self._workers: dict[str, Worker] = {}
         self._ready: set[str] = set()
+        self._sought: list[Future[Json]] = []
         self._progress_at = 0
 
     def start(self, runner: Any, seed: int, environment: Mapping[str, str]) -> None:  # noqa: ANN401
@@ -68,6 +70,21 @@ class Workers:
         """Ask the runner's final questions; then `finished` is true."""
         self._workers["recorder"].tell("final")
 
+    def locate(self, handle: str, draw: float) -> Future[Json]:
+        """Ask for the process of a client handle, as soon as there is one; callable from any thread.
+
+        `draw`, from 0 to 1, chooses among several.
+        """
+        future: Future[Json] = Future()
+
+        def ask() -> None:
+            self._sought.append(future)
+            if "recorder" in self._workers:
+                self._workers["recorder"].tell("locate", handle=handle, ask=len(self._sought) - 1, draw=draw)
+
+        self._loop.post(ask)
+        return future
+
     def close(self) -> None:
         """End both."""
         for worker in self._workers.values():
@@ -93,6 +110,8 @@ class Workers:
             self.answered = report["answered"]
             self.on_answered(self.answered)
             self._show_progress()
+        elif "located" in report:
+            self._sought[report["located"]].set_result(report["handle"])
         elif "ready" in report:
             self._ready.add(name)
         elif "problem" in report:

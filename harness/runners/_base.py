@@ -4,6 +4,10 @@ A runner is a frozen, keyword-only dataclass registered with `@runner("name")`. 
 `workload`. It says which contract of the wire protocol it drives, which handles that contract has (so that
 `validate` can check a fault's `on` without starting anything), and what each client does: a generator that yields
 `Call`s and is sent a `Reply` for each. The recorder paces, sends and records; the generator only decides.
+
+Clients are processes of the harness, and can be handles, too (`client_handles`): `client` is any of them, every
+other name is whoever is in that `role` at the moment. A client whose process died begins anew, as a client with a
+number of its own: what the dead one was granted is not its successor's.
 """
 
 from __future__ import annotations
@@ -24,10 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """An operation that a client wants to make next."""
+    """An operation that a client wants to make next.
+
+    It is sent in the client's next slot; with `after_s`, so many seconds after the answer before, whatever the slots
+    are: to think, or to hold what one was granted. What has begun so goes on when the workload ends. From the answer
+    before until its own answer, the client can be found by the client handle `role`.
+    """
 
     op: str
     args: Json
+    after_s: float | None = None
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,12 +101,22 @@ class Runner(Protocol):
     """The contract of every runner."""
 
     kind: ClassVar[str]
-    contract: ClassVar[str]
-    """Key of `harness.wire.CONTRACTS`."""
+    contracts: ClassVar[tuple[str, ...]]
+    """Keys of `harness.wire.CONTRACTS`: all that it can drive."""
     handles: ClassVar[Mapping[str, str]]
     """Name → type of every handle that a fault may name in `on`."""
-    writes: ClassVar[frozenset[str]]
-    """Operations that change the target: a run without an acknowledged one proves nothing."""
+    client_handles: ClassVar[frozenset[str]]
+    """Those of them that are clients, which the recorder finds; all others are the target's."""
+
+    @property
+    def contract(self) -> str:
+        """The one that it drives."""
+        ...
+
+    @property
+    def writes(self) -> frozenset[str]:
+        """Operations that change the target: a run without an acknowledged one proves nothing."""
+        ...
 
     @property
     def clients(self) -> int:
@@ -104,7 +125,7 @@ class Runner(Protocol):
 
     @property
     def rate(self) -> Rate:
-        """Operations a second over all clients together."""
+        """Slots a second over all clients together."""
         ...
 
     @property
@@ -113,7 +134,10 @@ class Runner(Protocol):
         ...
 
     def converse(self, client: int, rng: random.Random) -> Conversation:
-        """What client number `client` does, for ever; the recorder stops asking when the workload ends."""
+        """What client number `client` does, for ever; the recorder stops asking when the workload ends.
+
+        Numbers count from 0. One that is `clients` or more is the successor of a process that died.
+        """
         ...
 
     def final(self) -> Iterable[Call]:

@@ -23,7 +23,7 @@ class StateCorruption:
     acknowledged one must never be handed out twice, nor go back.
     """
 
-    contract: ClassVar[str] = "versioned_store"
+    contracts: ClassVar[tuple[str, ...]] = ("versioned_store",)
     handles: ClassVar[dict[str, str]] = {
         "state.json": "file",
         "journal": "file",
@@ -32,7 +32,10 @@ class StateCorruption:
         "folder": "folder",
         "service": "process",
         "supervisor": "process",
+        "client": "process",
     }
+    client_handles: ClassVar[frozenset[str]] = frozenset({"client"})
+    contract: ClassVar[str] = "versioned_store"
     writes: ClassVar[frozenset[str]] = frozenset({"write"})
 
     writers: Annotated[int, Interval(ge=1, le=200)] = 10

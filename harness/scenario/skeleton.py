@@ -16,8 +16,8 @@ from harness.errors import ScenarioError
 from harness.registry import CHECKS, FAULTS, RUNNERS
 from harness.scenario._shapes import Shape, members, shape
 
-EXAMPLES = {"versioned_store": "targets.state:adapter"}
-"""By contract, the target that comes with bigfive and offers it."""
+EXAMPLES = {"versioned_store": "targets.state:adapter", "locks": "targets.locking:adapter"}
+"""By the first contract of a runner, the target that comes with bigfive and offers it."""
 _BY_HAND = "./adapter.py:adapter"
 _PLAIN = re.compile(r"[A-Za-z_][\w .+-]*|\d+(\.\d+)?|\d+(\.\d+)?[a-zA-Z/]+", re.ASCII)
 _NO_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
@@ -35,7 +35,7 @@ class Wanted:
 
     def written_target(self) -> str:
         """Return the member that names the target."""
-        target = self.target or EXAMPLES.get(RUNNERS.get(self.runner).contract, _BY_HAND)
+        target = self.target or EXAMPLES.get(RUNNERS.get(self.runner).contracts[0], _BY_HAND)
         return f"target: {target}" if isinstance(target, str) else f"command: {json.dumps(list(target))}"
 
     def feature(self) -> str:
@@ -131,8 +131,7 @@ def _expectations(runner: type[Any], faults: Sequence[type[Any]]) -> Iterator[st
     chosen = {"no_orphans"}
     if any(fault.on is not None for fault in faults):  # nothing recovers from a fault that breaks nothing
         chosen.add("recovered_within")
-    if runner.contract == "versioned_store":
-        chosen.add("no_acknowledged_write_lost")
+    chosen.add("no_acknowledged_write_lost" if runner.contracts[0] == "versioned_store" else "no_lost_updates")
     yield "expect:"
     for check in CHECKS.all():
         needed = check.shorthand in shape(check).schema.get("required", ())

@@ -61,6 +61,18 @@ BAD_OBJECTS = {
     "LeavesService": "stop leaves nothing behind",
     "ClingingHost": "the host leaves when its input ends",
 }
+BAD_LOCKS = {
+    "SameToken": "tokens increase",
+    "Generous": "a held lock is refused",
+    "Impatient": "a waiter gets what is released",
+    "Endless": "a lease ends",
+    "Anybody": "only its holder renews and releases",
+    "Unguarded": "what a lock guards is kept",
+    "Unfenced": "a stale token stores nothing",
+    "OneByOne": "a batch is granted whole",
+    "LastWriterWins": "edits of many are all there",
+    "Again": "a repeated request does nothing",
+}
 BAD_SERVERS = {
     "Printing": "hello is answered",
     "Crashing": "hello is answered",
@@ -126,6 +138,22 @@ def test_a_bad_adapter_is_convicted_by_the_rule_that_it_breaks(name: str, rule: 
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize(("name", "rule"), BAD_LOCKS.items())
+def test_bad_locks_and_documents_are_convicted_by_the_rule_that_they_break(name: str, rule: str) -> None:
+    failure = first_failure(Launch.python(f"{SUPPORT / 'bad_locks.py'}:{name}", SUPPORT, {}))
+    assert failure
+    assert failure.name == rule, failure.detail
+    assert not pending_runs()
+
+
+@pytest.mark.chaos
+def test_small_right_locks_pass_every_rule_that_does_not_need_a_service() -> None:
+    steps = check_adapter(Launch.python(f"{SUPPORT / 'bad_locks.py'}:Good", SUPPORT, {}))
+    assert {step.status for step in steps} == {"PASS", "SKIP"}
+    assert sum(step.status == "SKIP" for step in steps) == len(adapter_check.FAULTS)
+
+
+@pytest.mark.chaos
 @pytest.mark.parametrize(("name", "rule"), BAD_SERVERS.items())
 def test_a_bad_speaker_of_the_protocol_is_convicted_by_the_rule_that_it_breaks(name: str, rule: str) -> None:
     failure = first_failure(server_of(name))
@@ -135,7 +163,7 @@ def test_a_bad_speaker_of_the_protocol_is_convicted_by_the_rule_that_it_breaks(n
 
 
 def test_every_rule_but_one_has_convicted_somebody() -> None:
-    convicting = {*BAD_OBJECTS.values(), *BAD_SERVERS.values()}
+    convicting = {*BAD_OBJECTS.values(), *BAD_LOCKS.values(), *BAD_SERVERS.values()}
     assert {rule.name for rule in RULES} - convicting == {"two clients open", "versions go on where they were"}
 
 

@@ -84,16 +84,19 @@ class Client:
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         try:
             if self.stream is None:
-                connection = socket.socket(socket.AF_UNIX)
-                connection.settimeout(self.timeout_s)
-                connection.connect(self.address)
-                self.stream = connection.makefile("rwb")
+                self.stream = self._connect().makefile("rwb")
             self.stream.write(json.dumps(question).encode() + b"\n")
             self.stream.flush()
             return dict(json.loads(self.stream.readline()))
         except (OSError, ValueError):
             self.stream = None
             raise
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(self.timeout_s)
+        connection.connect(self.address)
+        return connection
 
 
 class Conflict(Exception):
@@ -127,16 +130,18 @@ class Store:
             return {"version": version + 1}
 
 
-def serve(folder: Path, options: dict[str, Any]) -> None:
-    store = Store(folder, options)
-
+def handler(store: Store) -> type[socketserver.StreamRequestHandler]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             for line in self.rfile:
                 self.wfile.write(json.dumps(store.answer(**json.loads(line))).encode() + b"\n")
 
+    return Handler
+
+
+def serve(folder: Path, options: dict[str, Any]) -> None:
     (folder / "socket").unlink(missing_ok=True)
-    with socketserver.ThreadingUnixStreamServer(str(folder / "socket"), Handler) as server:
+    with socketserver.ThreadingUnixStreamServer(str(folder / "socket"), handler(Store(folder, options))) as server:
         server.daemon_threads = True
         sys.stdout.write("serving\n")
         sys.stdout.flush()

@@ -218,7 +218,7 @@ class Seer(_Check):
 class Lawless(StateCorruption):
     """Drives a contract that does not exist."""
 
-    contract: ClassVar[str] = "teapot"
+    contract = "teapot"
 
 
 @FROZEN

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from harness.errors import FaultNotProven
-from harness.faults._base import Fault, Lasting, Prepares, Site, Undo
+from harness.faults._base import Equips, Fault, Lasting, Prepares, Site, Undo
 from harness.registry import FAULTS
 from harness.undo import UndoLog
 from harness.wire import Json
@@ -18,7 +18,7 @@ from harness.wire import Json
 Spans = Sequence[tuple[int, int]]
 
 
-class AnyFault(Fault, Lasting, Prepares, Protocol):
+class AnyFault(Fault, Lasting, Prepares, Equips, Protocol):
     """A fault with every optional part; which of them it has is for the test to know."""
 
 

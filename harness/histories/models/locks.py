@@ -115,12 +115,12 @@ class FencedMutex(Model):
     """A lock whose every grant has a higher token, and a resource that refuses lower tokens than it has seen.
 
     acquire {owner?} -> {token}; renew {token, owner?} -> {}; release {token, owner?} -> {};
-    expire {token} -> {}; write {token} -> {}
+    expire {token?, owner?} -> {}; write {token} -> {}
 
     An acquire that fails with "held" found it held; a renew or release that fails with "not_owner" was not the
     owner's with its current token; a write that fails with "stale" had a lower token than one before. A lease that
-    may have ended is an `expire` of unknown outcome from its deadline on. The initial value is the last token
-    before the history.
+    may have ended is an `expire` of unknown outcome from its deadline on; without a token it ends the owner's grant,
+    whose answer nobody has. The initial value is the last token before the history.
     """
 
     forms: ClassVar = {
@@ -139,7 +139,7 @@ class FencedMutex(Model):
             error="not_owner",
             refused="was refused the release of token {a[token]}",
         ),
-        "expire": Form(did="saw token {a[token]} expire", arguments=("token",)),
+        "expire": Form(did="saw token {a[token]} expire"),
         "write": Form(
             did="wrote with token {a[token]}",
             arguments=("token",),
@@ -163,12 +163,13 @@ class FencedMutex(Model):
         """Grant what is free, guard what is guarded."""
         if op.name == "acquire":
             return _acquire(state, op)
-        token = op.argument["token"]
+        token = op.argument.get("token", state.token)  # an `expire` may not know it
         if op.name == "write":
             if (token < state.written) is not (op.outcome == "fail"):
                 return IMPOSSIBLE
             return state if op.outcome == "fail" else state._replace(written=token)
-        own = state.held and state.belongs(token) and (op.name == "expire" or state.owner == _owner(op))
+        whose = (op.name == "expire" and "token" in op.argument) or state.owner == _owner(op)
+        own = state.held and state.belongs(token) and whose
         if op.outcome == "fail":
             return IMPOSSIBLE if own and state.exact else state
         if not own:

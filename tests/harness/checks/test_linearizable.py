@@ -71,3 +71,39 @@ def test_a_search_that_runs_out_of_steps_is_unknown() -> None:
     operations = record(*writes, ("read", {}, "ok", {"value": 3}), ("read", {}, "ok", {"value": 4}))
     assert Linearizable(model="register").judge(operations).status == "PASS"
     assert Linearizable(model="register", max_steps=2).judge(operations).status == "UNKNOWN"
+
+
+def acquire(token: int | None) -> tuple[str, dict[str, Any], str, dict[str, Any]]:
+    terms = {"wait_s": 1.0, "lease_s": 1e-8}
+    return ("acquire", terms, "ok", {"token": token}) if token else ("acquire", terms, "", {})
+
+
+def store(token: int, outcome: str = "ok") -> tuple[str, dict[str, Any], str, dict[str, Any]]:
+    return "store", {"value": "v", "token": token}, outcome, {"error": "stale"} if outcome == "fail" else {}
+
+
+LOCKS = Linearizable(model="fenced_mutex")
+
+
+def test_a_lock_whose_lease_ended_is_granted_anew_and_its_old_token_stores_nothing() -> None:
+    assert LOCKS.judge(record(acquire(1), acquire(2), store(2), store(1, "fail"))).status == "PASS"
+
+
+def test_a_store_with_an_old_token_after_one_with_a_new_one_fails() -> None:
+    verdict = LOCKS.judge(record(acquire(1), acquire(2), store(2), store(1)))
+    assert verdict.status == "FAIL"
+    assert "wrote with token 1" in verdict.summary
+
+
+def test_a_grant_that_nobody_was_told_of_ends_as_well_and_may_have_used_up_tokens() -> None:
+    assert LOCKS.judge(record(acquire(1), acquire(None), acquire(3), store(3))).status == "PASS"
+
+
+def test_a_batch_is_a_grant_of_every_key() -> None:
+    terms = {"keys": ["a", "b"], "wait_s": 1.0, "lease_s": 10.0}
+    batch = ("acquire_all", terms, "ok", {"tokens": {"a": 1, "b": 4}})
+    back = ("release_all", {"tokens": {"a": 1, "b": 4}}, "ok", {})
+    verdict = LOCKS.judge(record(batch))
+    assert verdict.status == "PASS"
+    assert verdict.numbers["answers"] == 2
+    assert LOCKS.judge(record(batch, back)).status == "FAIL"  # it was another client's
