@@ -141,7 +141,7 @@ def _apt_install(packages: Iterable[str]) -> Step:
 
 
 FIXES: Mapping[str, Fix] = {
-    "docker": Fix(("docker.io", "iptables", "iproute2", "ca-certificates"), _docker),
+    "docker": Fix(("docker.io", "iptables", "nftables", "iproute2", "ca-certificates"), _docker),
     "image": Fix(("mmdebstrap",), _image, after=("docker",)),
     "strace": Fix(("strace",)),
     "node": Fix(("nodejs",)),

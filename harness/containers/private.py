@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -251,11 +251,10 @@ def _removed(cgroup: Path) -> bool:
 
 
 def prove(tell: Callable[[str], None]) -> None:
-    """Start one, run a container in it, stop it, and compare what the machine was like with what it is.
+    """Start one, run a container in it, stop it, and look for what it left.
 
     Raises `EnvironmentLacks` where it cannot be, `HarnessBug` naming what it left.
     """
-    before = surroundings()
     with tempfile.TemporaryDirectory(prefix="bigfive-engine-log-") as folder:
         log = UndoLog(Path(folder) / "undo.jsonl")
         with Guardian(log, f"doctor-{os.getpid()}") as guardian:
@@ -265,10 +264,10 @@ def prove(tell: Callable[[str], None]) -> None:
                 _try(private, tell)
         log.close()
     try:
-        until(lambda: not _added(before), "nothing to be left", _KILL_S)
+        until(lambda: not left_of(private.label), "nothing to be left", _KILL_S)
     except TimedOut as error:
-        raise HarnessBug(f"an engine of our own, or somebody else meanwhile, has left {_added(before)}") from error
-    tell("stopped   nothing is left: no interface, rule, mount, cgroup or process")
+        raise HarnessBug(f"an engine of our own has left {', '.join(left_of(private.label))}") from error
+    tell("stopped   nothing is left: no mount, cgroup, folder or process")
 
 
 def _try(private: PrivateEngine, tell: Callable[[str], None]) -> None:
@@ -280,9 +279,14 @@ def _try(private: PrivateEngine, tell: Callable[[str], None]) -> None:
         tell(f"container ended with status {status}")
 
 
-def _added(before: Mapping[str, set[str]]) -> dict[str, list[str]]:
+def left_of(label: str) -> list[str]:
+    """Return everything on this machine that has to do with an engine of our own.
+
+    Its interfaces and rules are in a network namespace of its own, and end with that.
+    """
     now = surroundings()
-    return {name: sorted(now[name] - before[name]) for name in now if now[name] - before[name]}
+    mounts = [place for place in now["mounts"] if label in place]
+    return [*mounts, *(now["cgroups"] | now["folders"]) & {label}, *map(str, labelled(label))]
 
 
 def surroundings() -> dict[str, set[str]]:

@@ -110,7 +110,8 @@ def _parameters(kind: type[Any], indent: str) -> Iterator[str]:
     for name in members(kind):
         part = described.at([name])
         value = _value(part)
-        written = f"{indent}{name}: {value}" if value else f"{indent.rstrip(' #')} # {name}:"
+        begin = indent.replace("# ", "") if name in described.schema.get("required", ()) else indent
+        written = f"{begin}{name}: {value}" if value else f"{begin.rstrip(' #')} # {name}:"
         accepts = part.describe()
         yield _remark(written, part.purpose if accepts.startswith("a value") else f"{part.purpose}: {accepts}")
 

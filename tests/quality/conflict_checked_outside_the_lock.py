@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from targets.locking import documents
+from targets.locking import client as clients
 from targets.locking.backend import TIMEOUT_S, UNCHANGED, Change, Versioned
 from targets.locking.client import LockingClient
 from targets.locking.documents import Documents
@@ -53,7 +53,7 @@ class HastyDocuments(Documents):
 
 
 def client() -> LockingClient:
-    documents.Documents = HastyDocuments  # type: ignore[misc]  the client imports it when it first needs it
+    clients.Documents = HastyDocuments  # type: ignore[misc]
     return LockingClient()
 
 

@@ -106,9 +106,8 @@ def test_an_engine_that_hangs_is_slow_and_one_that_is_old_is_too_old(
 @pytest.fixture
 def label(lacking: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A run's label in the environment, the image made, and everything removed afterwards."""
-    for name in ("docker", "image"):
-        if not (finding := probe(CAPABILITIES[name])).ok:
-            lacking(f"{finding.detail}: bigfive doctor --fix {name}")
+    if not (finding := probe(CAPABILITIES["docker"])).ok:
+        lacking(f"{finding.detail}: bigfive doctor --fix docker")
     label = fresh_label()
     monkeypatch.setenv(engines.LABEL_VARIABLE, label)
     with Sweeper.connect() as sweeper:

@@ -9,6 +9,7 @@ import pytest
 from harness.containers import image as images
 from harness.containers.engine import Engine
 from harness.doctor import CAPABILITIES, probe
+from harness.errors import EnvironmentLacks
 from support.engines import fresh_label
 
 
@@ -22,9 +23,12 @@ def engine(lacking: Callable[[str], None]) -> Iterator[Engine]:
 
 @pytest.fixture
 def image(engine: Engine, lacking: Callable[[str], None]) -> str:
-    if not (finding := probe(CAPABILITIES["image"])).ok:
-        lacking(f"{finding.detail}: bigfive doctor --fix image")
-    return images.make(engine)
+    """The image of this very code: made, if it is not there."""
+    try:
+        return images.make(engine)
+    except EnvironmentLacks as error:
+        lacking(str(error))
+        raise
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mcp import Client, StdioServerParameters
 from support.mcp_kit import FOREIGN, TIMEOUT_S, supervise, wait_for_event
 from support.state_kit import ROOT
 
-KILLS = 200
+KILLS = 50
 # Ours for these tests: on the official SDK, gated, with a call that takes longer than a life.
 OFFICIAL = """
 import os, anyio
