@@ -24,7 +24,7 @@ PATIENCE_S = 20.0
 ANSWER, ASK = (Path(__file__).with_name(f"network_{name}.py").read_text() for name in ("answer", "ask"))
 TESTS = Path(tempfile.gettempdir()) / "bigfive-network-tests"
 SETTINGS = Settings(
-    pool=IPv4Network("10.219.0.0/16"),
+    pool=IPv4Network("10.211.0.0/16"),
     table="bigfive_tests",
     mark=0xB6000000,
     routes=3062,
@@ -44,6 +44,13 @@ for line in sys.stdin:
         print(talking.recv(100).decode())
     except TimeoutError:
         print("!")
+"""
+PING = """
+import socket, sys
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+asking.settimeout(1)
+asking.sendto(bytes([8, 0, 0, 0, 0, 1, 0, 1]), (sys.argv[1], 0))
+asking.recv(100)
 """
 RAW = """
 import socket, struct, sys
@@ -115,6 +122,10 @@ class Lab:
         assert status == 0, said
         return list(json.loads(said))
 
+    def pings(self, container: State, address: str) -> bool:
+        """Return whether an echo request of a container is answered within a second."""
+        return self.engine.execute(container.id, ["python3", "-c", PING, address])[0] == 0
+
     @contextmanager
     def conversation(self, container: State, address: str) -> Iterator[Callable[[str], str]]:
         """Yield what says a word on one connection from inside, and returns the answer, or `!` after a while."""
@@ -168,9 +179,9 @@ def both(*addresses: str, port: int = PORT) -> list[Place]:
 def traces() -> list[str]:
     """Return all that task networks of these settings can leave in the kernel, as the system's own tools show it."""
     rules = [line for line in tool("ip", "-4", "rule").splitlines() if line.startswith(("110:", "111:"))]
-    links = [line.split()[0] for line in tool("ip", "-br", "link").splitlines() if line.startswith("bfnet0adb")]
+    links = [line.split()[0] for line in tool("ip", "-br", "link").splitlines() if line.startswith("bfnet0ad3")]
     tables = [line for line in tool("nft", "list", "tables").splitlines() if SETTINGS.table in line]
-    routes = [line for line in tool("ip", "-4", "route", "show", "table", "all").splitlines() if "10.219." in line]
+    routes = [line for line in tool("ip", "-4", "route", "show", "table", "all").splitlines() if "10.211." in line]
     claims = [path.name for path in SETTINGS.folder.glob("*.json")]
     return rules + links + tables + routes + claims
 
