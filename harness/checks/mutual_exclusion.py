@@ -22,7 +22,7 @@ class MutualExclusion:
 
     A client knows it from the answer to its acquire until it asks for the release, but no longer than its lease lasts,
     counted from when it can have been given the grant: a pause beyond the lease is no violation (that the value is safe
-    then is `no_lost_updates`). UNKNOWN where nobody asked for a lock while another held it.
+    then is `no_lost_updates`). UNKNOWN where nobody wanted a lock while another held it.
     """
 
     shorthand: ClassVar[str | None] = None
@@ -46,15 +46,16 @@ class MutualExclusion:
             places = tuple(_locks.line_of(record, grant.request) for pair in overlaps[:_SHOWN] for grant in pair)
             return Verdict(status="FAIL", summary=summary, numbers=numbers, evidence=places)
         if not contended:
-            summary = "nobody asked for a lock while another held it, so nothing was tested"
+            summary = "nobody wanted a lock while another held it, so nothing was tested"
             return Verdict(status="UNKNOWN", summary=summary, numbers=numbers)
-        summary = f"of {numbers['grants']} grants, {contended} asked for while another held the lock, no two overlap"
+        summary = f"of {numbers['grants']} grants, {contended} wanted while another held the lock, no two overlap"
         return Verdict(status="PASS", summary=summary, numbers=numbers)
 
 
 def _contends(request: Request, grants: Sequence[Grant]) -> bool:
-    called, client = request.operation.called, request.operation.client
-    return any(grant.granted <= called < grant.surely_until and grant.client != client for grant in grants)
+    """Return whether somebody else held the lock at some moment between the request and its answer."""
+    called, ended, client = request.operation.called, request.ended, request.operation.client
+    return any(called < grant.surely_until and grant.granted < ended and grant.client != client for grant in grants)
 
 
 def _overlaps(grants: Sequence[Grant]) -> Iterator[tuple[Grant, Grant]]:

@@ -116,7 +116,7 @@ class Workers:
             self._ready.add(name)
         elif "problem" in report:
             kind: type[BigfiveError] = getattr(errors, report["error"], HarnessBug)
-            self.on_trouble(kind(report["problem"]))
+            self.on_trouble(kind.__new__(kind, report["problem"]))  # some are made of more than their message
         self.stopped = self.stopped or "stopped" in report
         self.finished = self.finished or "finished" in report
 

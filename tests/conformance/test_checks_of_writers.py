@@ -49,6 +49,7 @@ FLAWS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[Any, ...]]] = {
     "applies_again": (TOGETHER, {"stalls": 0.05}, (NoLostUpdates(),)),
     "forgets documents": (TOGETHER, {}, (NoLostUpdates(),)),
     "overwrites": (TOGETHER, {}, (NoLostUpdates(),)),
+    "keeps_nothing": (TOGETHER, {}, (NoLostUpdates(),)),
 }
 
 

@@ -30,6 +30,7 @@ from harness.runners.concurrent_writers import ConcurrentWriters
 from harness.wire import Json
 
 MS = 1_000_000
+MEMORY = 20  # versions
 Answer = Callable[[Reply], None]
 
 
@@ -174,7 +175,10 @@ class Store:
 
 
 class Documents:
-    """Documents under the policy `merge`: both sides of a conflict are kept."""
+    """Documents under the policy `merge`: both sides of a conflict are kept.
+
+    One decided on a version not long ago wins, and the other is shown beside it; one decided long ago is kept aside.
+    """
 
     def __init__(self, world: World, flaw: str) -> None:
         self.world, self.flaw = world, flaw
@@ -193,10 +197,15 @@ class Documents:
         shown = self.documents[args["document"]]
         if args["request"] not in self.answers or self.flaw == "applies_again":
             shown["version"] += 1
-            if self.flaw != "forgets" or self.world.rng.random() < 0.9:
+            aside = shown["version"] - args["base_version"] > MEMORY
+            conflicts = [_conflict(shown, operation) for operation in args["operations"]] if aside else []
+            if aside:
+                shown["conflicts"] += conflicts if self.flaw != "keeps_nothing" else []
+            elif self.flaw != "forgets" or self.world.rng.random() < 0.9:
                 for operation in args["operations"]:
                     self._apply(args, shown, operation)
-            self.answers[args["request"]] = {"version": shown["version"], "conflicts": []}
+            told = [{"path": each["path"]} for each in conflicts] if self.flaw == "keeps_nothing" else conflicts
+            self.answers[args["request"]] = {"version": shown["version"], "conflicts": told}
         answer(Reply("ok", self.answers[args["request"]]))
 
     def _apply(self, args: Json, shown: Json, operation: Json) -> None:
@@ -209,6 +218,11 @@ class Documents:
             if self.made[place] > args["base_version"] and self.flaw != "overwrites":
                 shown["conflicts"].append({"path": path, "replaced": content[path]})
             content[path], self.made[place] = operation.get("value", operation.get("content")), shown["version"]
+
+
+def _conflict(shown: Json, operation: Json) -> Json:
+    path = operation["path"]
+    return {"path": path, "mine": operation, "theirs": _copy(shown["content"].get(path))}
 
 
 SYSTEMS = {"locks": Locks, "versioned_store": Store, "documents": Documents}
