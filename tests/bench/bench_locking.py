@@ -206,12 +206,18 @@ def redis_increments(address: str) -> Row:
     return Row("increments on Redis, ten processes", ours, "redis-py Lock", theirs, "/s", ratio, 2.0, at_least=True)
 
 
+def _read(told: Connection) -> None:
+    """Say that the value was read, and wait for the signal to write."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    told.send("read")
+    signal.sigwait({signal.SIGUSR1})
+
+
 def _writer_ours(address: str, folder: str, told: Connection) -> None:
     resource = FencedResource(f"{folder}/paused.sqlite")
     hold = LockManager(RedisBackend(address), resource).acquire("paused", lease_s=1)
     value = resource.read("paused", hold.token) or 0
-    told.send("read")
-    signal.sigwait({signal.SIGUSR1})
+    _read(told)
     try:
         resource.write("paused", value + 1, hold.token)
         told.send("written")
@@ -224,8 +230,7 @@ def _writer_redis_py(address: str, _: str, told: Connection) -> None:
     client = redis.Redis(host, int(port))
     client.lock("paused-lock", timeout=1).acquire()
     value = int(client.get("paused") or 0)
-    told.send("read")
-    signal.sigwait({signal.SIGUSR1})
+    _read(told)
     client.set("paused", value + 1)
     told.send("written")
 
@@ -233,7 +238,6 @@ def _writer_redis_py(address: str, _: str, told: Connection) -> None:
 def _lost(address: str, folder: Path, writer: Callable[..., None], others: Callable[[int], int]) -> int:
     """Stop a holder beyond its lease while `others` write on; return how many of all updates are lost."""
     heard, told = _CONTEXT.Pipe(duplex=False)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     process = _CONTEXT.Process(target=writer, args=(address, str(folder), told))
     process.start()
     heard.recv()
@@ -243,7 +247,6 @@ def _lost(address: str, folder: Path, writer: Callable[..., None], others: Calla
     os.kill(process.pid or 0, signal.SIGCONT)
     acknowledged = OTHERS + (heard.recv() == "written")
     process.join()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
     return acknowledged - others(0)
 
 
