@@ -195,10 +195,10 @@ LOCKS = (
 )
 
 DOCUMENTS = (
-    Rule("edits of many are all there", "Documents that many agents edit at once.", _edits_together),
+    Rule("edits of many are all there", "Documents that many agents edit at once;", _edits_together),
     Rule(
         "a repeated request does nothing",
-        "a repeated `request` (unique in the document) is answered as the first time.",
+        "A repeated `request` (unique in the document) is answered as the first time.",
         _repeats_the_answer,
     ),
 )

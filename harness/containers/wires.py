@@ -80,7 +80,7 @@ def _tunnel(address: Address, end: Path) -> Iterator[None]:
             stderr=errors,
         )
     try:
-        until(lambda: end.exists() or process.poll() is not None, f"ssh to {address.url}", SSH_PATIENCE_S)
+        until(lambda: _listens(end) or process.poll() is not None, f"ssh to {address.url}", SSH_PATIENCE_S)
         if process.poll() is not None:
             raise ConnectionError(f"ssh ended with {process.returncode}: {_last(log.read_text(errors='replace'))}")
         yield
@@ -147,6 +147,15 @@ def _encrypted(plain: socket.socket, host: str, folder: Path) -> socket.socket:
     except OSError:
         plain.close()
         raise
+
+
+def _listens(end: Path) -> bool:
+    """Return whether somebody answers there; the socket's file is there a moment before."""
+    try:
+        _unix(str(end), SSH_PATIENCE_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _last(text: str) -> str:

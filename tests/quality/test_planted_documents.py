@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from support.state_kit import Recorder
-from targets.locking import adapter, documents, merging
+from targets.locking import adapter, merging
+from targets.locking import client as clients
 from targets.locking.refusals import BadSubmission
 
 WRITERS = 4
@@ -59,7 +60,7 @@ def race(system: Any, folder: Path) -> tuple[int, int]:  # noqa: ANN401  an adap
 @pytest.fixture
 def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo, afterwards, what a planted bug replaces."""
-    monkeypatch.setattr(documents, "Documents", documents.Documents)
+    monkeypatch.setattr(clients, "Documents", clients.Documents)
     monkeypatch.setattr(merging, "submit", merging.submit)
 
 
