@@ -201,7 +201,7 @@ def test_out_of_processes_it_sheds_load_and_hears_again_who_comes_when_there_are
     assert group is not None
     group.set(ContainerLimits(pids=10))
     assert stage.events.wait("pressure.emergency")["resource"] == "pids"
-    with pytest.raises(Unknown):  # there is no thread for one more client
+    with pytest.raises((Unknown, NotDone)):  # there is no thread for one more client: it is hung up on
         client.probe()
     group.set(ContainerLimits(pids=200))
     assert client.probe() == {}
