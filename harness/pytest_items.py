@@ -13,7 +13,7 @@ from harness.clock import SystemClock, seconds
 from harness.engine.pool import run_one
 from harness.engine.suite import Candidate, Selection, SuiteFolder, Terms, collect, is_copy
 from harness.errors import Interrupted, ScenarioError
-from harness.pytest_plugin import shared
+from harness.pytest_plugin import BEGAN, shared
 from harness.reporting.console import verdict
 from harness.result import Result
 from harness.scenario.load import is_scenario
@@ -29,7 +29,7 @@ class Session:
         self.root_seed, self.name = shared(config)
         self.out: Path = config.getoption("--bigfive-out")
         self.terms = Terms(root_seed=self.root_seed, require_all=config.getoption("--require-all"))
-        self._began = _clock.monotonic_ns()
+        self._began = config.stash[BEGAN]  # with xdist, this is made at the controller's end only
 
     @property
     def folder(self) -> Path:

@@ -41,14 +41,18 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  xdist's own type,
 
 
 _SHARED = pytest.StashKey[tuple[int, str]]()
+BEGAN = pytest.StashKey[int]()
+"""Monotonic ns at which this process first asked for what is shared."""
 
 
 def shared(config: pytest.Config) -> tuple[int, str]:
     """Return the root seed and the suite's name, the same in the xdist controller and all of its workers."""
     if _SHARED not in config.stash:
         from harness import seeds  # noqa: PLC0415  see above
+        from harness.clock import SystemClock  # noqa: PLC0415
         from harness.engine.naming import new_suite  # noqa: PLC0415
 
+        config.stash[BEGAN] = SystemClock().monotonic_ns()
         given = getattr(config, "workerinput", {}).get("bigfive")
         seed = config.getoption("--bigfive-seed")
         config.stash[_SHARED] = given or (seeds.fresh_root() if seed is None else seed, new_suite())

@@ -92,6 +92,7 @@ def test_verdicts_are_those_of_the_command_line_with_and_without_workers(pyteste
     statuses = {result.scenario: result.status for result in latest(pytester).results}
     assert statuses == {"heals": "PASS", "loses": "FAIL", "unnoticed": "UNKNOWN"} | {"foreign": "SKIPPED"}
     assert {result.root_seed for result in latest(pytester).results} == {9}
+    assert latest(pytester).duration_s >= max(result.duration_s for result in latest(pytester).results)
     assert not remains(pytester.path)
     run(pytester, "foreign.yaml", "--require-all").assert_outcomes(failed=1)
 
